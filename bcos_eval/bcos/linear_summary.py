@@ -1,0 +1,58 @@
+"""The linear summary W(x) of a B-cos network, for all targets of an image from one forward pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .explanation_mode import explanation_mode
+
+
+def linear_summary(model: nn.Module, encoded: Tensor, targets: Tensor) -> Tensor:
+    """Return the rows of the input-dependent linear map that belong to the targets.
+
+    With the logit layer `y = z / T + b`, `sum(W · x) = y − b` (up to rounding) for every network whose
+    norms do not subtract a mean.
+
+    Args:
+        model: A B-cos network, encoded input to logits `(B, C)`.
+        encoded: Network input `(B, 6, H, W)`.
+        targets: Class indices `(B, K)`, int64.
+
+    Returns:
+        `W(x)`, `(B, K, 6, H, W)`, dtype of the input.
+
+    Source: TPAMI 2024, equations 9 to 11.
+    """
+    x = encoded.detach().requires_grad_()
+    with torch.enable_grad(), explanation_mode(model):
+        logits = model(x)
+    return target_gradients(logits, x, targets)
+
+
+def contribution_maps(weights: Tensor, encoded: Tensor) -> Tensor:
+    """Return what each pixel contributes to each target: `(B, K, H, W)` from `W(x)` and the input."""
+    return (weights * encoded[:, None]).sum(2)
+
+
+def target_gradients(logits: Tensor, x: Tensor, targets: Tensor) -> Tensor:
+    """Return the gradients of the targets' logits by `x`: one backward pass per target, one shared graph.
+
+    Passes run one after the other: batching them needs K times the memory, and freshly mapped memory costs
+    more than the passes save.
+
+    Args:
+        logits: `(B, C)`, computed from `x`; an image's logits must not depend on other images of the batch.
+        x: `(B, ...)`, requires a gradient.
+        targets: Class indices `(B, K)`, int64.
+
+    Returns:
+        `(B, K, ...)`, detached.
+    """
+    n_targets = targets.shape[1]
+    gradients = x.new_empty(x.shape[0], n_targets, *x.shape[1:])
+    for k in range(n_targets):
+        chosen = logits.gather(1, targets[:, k : k + 1]).sum()
+        (gradient,) = torch.autograd.grad(chosen, x, retain_graph=k + 1 < n_targets)
+        gradients[:, k] = gradient
+    return gradients

@@ -1,0 +1,37 @@
+"""Errors that are the user's to mend, and the wording they share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_N_NEAR_MATCHES = 3
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the command line prints it as one line, exit code 2."""
+
+
+class UnreadableImageError(InputError):
+    """An image file that cannot be decoded; runs skip it, name it and count it."""
+
+
+class IncompatibleError(InputError):
+    """A valid explainer or metric that this model or dataset does not support.
+
+    Runs over several models skip the combination with a note.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name that no registry knows, with near matches or the whole list.
+
+    Args:
+        kind: What was asked for, as the user calls it: "model", "method", "metric", "dataset".
+        name: The name given.
+        known: All names allowed.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=_N_NEAR_MATCHES, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}."
+    return InputError(f"unknown {kind} '{name}'; {hint}")

@@ -1,0 +1,112 @@
+"""Build a model by name with the weights asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bcos_eval.errors import InputError
+
+from .classifier import Classifier
+from .registry import ModelInfo, Variant, model_info
+from .weights_file import file_digest, load_strictly, read_weights
+
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+DEFAULT_DATASET = "shapes"
+IMAGENET_CLASSES = 1000
+# Enough hexadecimal digits of a digest to tell weights apart in a table.
+_ID_DIGITS = 16
+
+
+def load_model(
+    name: str,
+    weights: str | Path | None = None,
+    dataset: str | None = None,
+    device: str | torch.device = "cpu",
+) -> Classifier:
+    """Return a registered model in evaluation mode, its parameters frozen.
+
+    Args:
+        name: Registered name, for example `bcos_resnet50`.
+        weights: None for the weights registered for the dataset, a path to an official `.pth` or one of our
+            `.safetensors` files, or "random" for reproducible untrained weights.
+        dataset: Name of the dataset the weights were trained on. None means `shapes` for registered weights and
+            the published ImageNet network for "random".
+        device: Where to put it.
+
+    Raises:
+        InputError: (a ValueError) for an unknown name, with near matches; for weights that are not registered,
+            missing, damaged or of another architecture.
+    """
+    info = model_info(name)
+    if weights is None:
+        model = _from_file(info, _registered(info, dataset or DEFAULT_DATASET), dataset)
+    elif str(weights) == "random":
+        model = _random(info, dataset)
+    else:
+        model = _from_file(info, Path(weights), dataset)
+    model.name = info.name
+    return model.eval().requires_grad_(False).to(device)
+
+
+def shipped_weights(name: str) -> dict[str, Path]:
+    """Return the packaged weights files of a model, by dataset name."""
+    return {path.stem.split("-", 1)[1]: path for path in sorted(WEIGHTS_DIR.glob(f"{name}-*.safetensors"))}
+
+
+def _registered(info: ModelInfo, dataset: str) -> Path:
+    shipped = shipped_weights(info.name)
+    if dataset in shipped:
+        return shipped[dataset]
+    have = f"shipped: {', '.join(shipped)}" if shipped else "none are shipped"
+    raise InputError(
+        f"no weights for model '{info.name}' on dataset '{dataset}' ({have}); "
+        "pass --weights with a .pth or .safetensors file, or 'random'"
+    )
+
+
+def _random(info: ModelInfo, dataset: str | None) -> Classifier:
+    variant: Variant = "imagenet" if dataset in (None, "imagenet") else "small"
+    num_classes = IMAGENET_CLASSES
+    names: tuple[str, ...] | None = None
+    if variant == "small":
+        from bcos_eval.data import load_dataset
+
+        names = load_dataset(str(dataset)).class_names
+        num_classes = len(names)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = info.build(variant, num_classes)
+    if names is not None:
+        model.class_names = names
+    return model
+
+
+def _from_file(info: ModelInfo, path: Path, dataset: str | None) -> Classifier:
+    state, identity = read_weights(path)
+    variant: Variant = identity.get("variant", "imagenet")
+    model = info.build(variant, identity.get("num_classes") or _num_classes(state, path))
+    model.name = info.name
+    load_strictly(model, state, path)
+    if "class_names" in identity:
+        model.class_names = tuple(identity["class_names"])
+    elif variant == "imagenet" and model.num_classes == IMAGENET_CLASSES:
+        model.class_names = imagenet_class_names()
+    model.weights_id = file_digest(path)[:_ID_DIGITS]
+    return model
+
+
+def imagenet_class_names() -> tuple[str, ...]:
+    """Return the 1000 class names in index order, as torchvision ships them."""
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+def _num_classes(state: dict[str, Tensor], path: Path) -> int:
+    matrices = [value for value in state.values() if value.ndim >= 2]
+    if not matrices:
+        raise InputError(f"{path} holds no weight matrix; pass a classifier's state dict")
+    return matrices[-1].shape[0]

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bcos_eval.errors import InputError
+from bcos_eval.models import MODELS, load_model, shipped_weights
+from bcos_eval.models.registry import model_info, register_model
+from bcos_eval.models.weights_file import read_weights, round_weights, save_weights
+
+
+class Payload:
+    """Touches a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def small_model() -> nn.Module:
+    torch.manual_seed(3)
+    model = model_info("bcos_resnet18").build("small", 5)
+    model.class_names = tuple("abcde")
+    return model
+
+
+def card(model: nn.Module) -> dict:
+    return {
+        "model": "bcos_resnet18",
+        "dataset": "shapes",
+        "variant": "small",
+        "num_classes": model.num_classes,
+        "class_names": list(model.class_names),
+    }
+
+
+def test_unknown_names_are_answered_with_near_matches():
+    with pytest.raises(ValueError, match=r"^unknown model 'bcos_resnet5'; did you mean .*bcos_resnet50"):
+        load_model("bcos_resnet5")
+
+
+def test_a_name_cannot_be_registered_twice():
+    with pytest.raises(ValueError, match=r"^model 'resnet18' is registered twice$"):
+        register_model(MODELS["resnet18"])
+
+
+def test_random_weights_are_the_published_network_and_reproducible():
+    first, second = (load_model("bcos_resnet18", weights="random") for _ in range(2))
+    assert first.num_classes == 1000
+    assert first.input_size == 224
+    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_random_weights_leave_the_global_generator_alone():
+    before = torch.get_rng_state()
+    load_model("resnet18", weights="random")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_with_shipped_weights_says_what_it_is(name: str):
+    for dataset in shipped_weights(name):
+        model = load_model(name, dataset=dataset)
+        assert model.name == name
+        assert not model.training
+        assert len(model.class_names) == model.num_classes
+        assert len(model.weights_id) == 16
+        with torch.no_grad():
+            logits = model(model.encode(torch.rand(1, 3, 64, 64)))
+        assert logits.shape == (1, model.num_classes)
+        torch.testing.assert_close(model.probability(torch.zeros(1, 4)).sum() > 0, torch.tensor(True))
+
+
+def test_a_dataset_without_weights_is_refused_with_what_there_is():
+    with pytest.raises(InputError) as caught:
+        load_model("bcos_resnet152", dataset="shapes")
+    assert str(caught.value) == (
+        "no weights for model 'bcos_resnet152' on dataset 'shapes' (none are shipped); "
+        "pass --weights with a .pth or .safetensors file, or 'random'"
+    )
+
+
+def test_saved_weights_load_again_and_carry_their_classes(tmp_path: Path):
+    model = small_model()
+    round_weights(model)
+    path = tmp_path / "weights.safetensors"
+    save_weights(model, path, card(model))
+    loaded = load_model("bcos_resnet18", weights=path)
+    assert loaded.class_names == tuple("abcde")
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value)
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_checkpoints_load_under_common_wrappers_and_prefixes(tmp_path: Path, wrapper: str | None, prefix: str):
+    state = {prefix + key: value for key, value in small_model().state_dict().items()}
+    path = tmp_path / "weights.pth"
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, path)
+    loaded, _ = read_weights(path)
+    assert list(loaded) == list(small_model().state_dict())
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_naming_keys(tmp_path: Path):
+    path = tmp_path / "other.pth"
+    torch.save(load_model("bcos_resnet18", weights="random").state_dict(), path)
+    with pytest.raises(InputError) as caught:
+        load_model("resnet18", weights=path)
+    message = str(caught.value)
+    assert re.fullmatch(
+        re.escape(str(path)) + r" does not fit resnet18: \d+ missing \(conv1\.weight, .*\); \d+ unexpected "
+        r"\(conv1\.linear\.weight, .*\); pass the --model that these weights belong to",
+        message,
+    )
+
+
+def test_weights_of_another_width_are_refused(tmp_path: Path):
+    path = tmp_path / "small.pth"
+    torch.save(small_model().state_dict(), path)
+    with pytest.raises(InputError, match=r"\d+ of another shape \(conv1\.linear\.weight, "):
+        load_model("bcos_resnet18", weights=path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    path = tmp_path / "nowhere.pth"
+    with pytest.raises(InputError) as caught:
+        load_model("bcos_resnet18", weights=path)
+    assert str(caught.value) == f"no weights file at {path}; pass a .pth or .safetensors file"
+
+
+def test_a_malicious_pickle_executes_nothing(tmp_path: Path):
+    trace, path = tmp_path / "trace", tmp_path / "evil.pth"
+    with path.open("wb") as stream:
+        pickle.dump({"weight": Payload(trace)}, stream)
+    torch.save({"weight": Payload(trace)}, tmp_path / "zip.pth")
+    for file in (path, tmp_path / "zip.pth"):
+        with pytest.raises(InputError, match="cannot be read as weights"):
+            load_model("bcos_resnet18", weights=file)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"PK\x03\x04 half a zip"])
+def test_damaged_files_get_one_clear_line(tmp_path: Path, suffix: str, content: bytes):
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        load_model("bcos_resnet18", weights=path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path):
+    path = tmp_path / "weights.pth"
+    torch.save(small_model().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(InputError, match="cannot be read as weights"):
+        load_model("bcos_resnet18", weights=path)
+
+
+def test_a_file_without_a_state_dict_is_refused(tmp_path: Path):
+    path = tmp_path / "list.pth"
+    torch.save([1, 2, 3], path)
+    with pytest.raises(InputError, match=r"holds no state dict; save model\.state_dict\(\) into it$"):
+        load_model("bcos_resnet18", weights=path)
