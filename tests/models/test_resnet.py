@@ -52,12 +52,17 @@ def test_linear_summary_of_the_shipped_weights_is_complete_in_float32(name: str,
     assert float(residual.max()) <= 1e-5
 
 
-def test_plain_input_times_gradient_has_nearly_the_same_sum_and_another_map(bcos_case):
-    model, encoded, targets = bcos_case
+@pytest.mark.parametrize("name", ["bcos_resnet18", "bcos_resnet50"])
+def test_plain_input_times_gradient_has_nearly_the_same_sum_and_another_map(name: str):
+    # Trained weights: only there is the signal large against the constants under the patch norms' roots,
+    # which break homogeneity.
+    model = load_model(name, dataset="shapes")
+    encoded = model.encode(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    targets = torch.tensor([[0, 3, 5], [1, 2, 7]])
     maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
     x = encoded.clone().requires_grad_()
     plain = contribution_maps(target_gradients(model(x), x, targets), encoded)
-    torch.testing.assert_close(plain.sum((2, 3)), maps.sum((2, 3)), rtol=0.05, atol=0)
+    torch.testing.assert_close(plain.sum((2, 3)), maps.sum((2, 3)), rtol=0.05, atol=0.05)
     difference = (plain - maps).flatten(2).norm(dim=2) / maps.flatten(2).norm(dim=2)
     assert float(difference.min()) > 0.3
 

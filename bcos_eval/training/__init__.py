@@ -1,0 +1,6 @@
+"""Recipes that made the shipped weights."""
+
+from .recipe import Recipe, default_recipe
+from .train import TrainingRequest, train
+
+__all__ = ["Recipe", "TrainingRequest", "default_recipe", "train"]

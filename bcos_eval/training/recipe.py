@@ -1,0 +1,52 @@
+"""What a training run is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Hyper-parameters of one training run; stored in the model card.
+
+    Attributes:
+        loss: Binary cross entropy with off-labels of 1/C (B-cos), or cross entropy (standard).
+        epochs: Passes over the training images.
+        batch_size: Images per step; an incomplete last batch is left out.
+        learning_rate: Peak of the schedule (AdamW).
+        weight_decay: Decoupled decay of tensors with two or more dimensions.
+        warmup_fraction: Share of all steps with a linearly rising learning rate; then a cosine to zero.
+        clipping: Adaptive per-filter clipping, clipping of the global norm, or none.
+        clip_factor: Largest ratio of gradient to weight norm (adaptive) or largest global norm.
+        crop_scale_min: Smallest area share of a random resized crop.
+        flip: Whether images are mirrored at random.
+        ema_decay: Decay per step of an exponential moving average of the weights; 0 for none.
+        precision: Autocast type of the training steps; weights and evaluation are float32.
+        seed: Of initial weights, order and augmentation.
+    """
+
+    loss: Literal["bce_off_labels", "cross_entropy"]
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.0
+    warmup_fraction: float = 0.1
+    clipping: Literal["adaptive", "norm", "none"] = "adaptive"
+    clip_factor: float = 0.01
+    crop_scale_min: float = 0.5
+    flip: bool = True
+    ema_decay: float = 0.0
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    seed: int = 0
+
+
+def default_recipe(*, is_bcos: bool) -> Recipe:
+    """Return the recipe of the shipped weights.
+
+    B-cos networks follow the official configuration: off-labels of 1/C, adaptive clipping, no weight decay
+    (the scale of a unit-norm weight has no effect). Standard networks get cross entropy and weight decay.
+    """
+    if is_bcos:
+        return Recipe(loss="bce_off_labels")
+    return Recipe(loss="cross_entropy", weight_decay=0.05, clipping="norm", clip_factor=1.0)

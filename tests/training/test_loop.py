@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bcos_eval.bcos import BcosConv2d
+from bcos_eval.errors import InputError
+from bcos_eval.models.classifier import Classifier
+from bcos_eval.training.images import ImageTable
+from bcos_eval.training.loop import Trainer
+from bcos_eval.training.recipe import Recipe
+
+RECIPE = Recipe(loss="bce_off_labels", epochs=3, batch_size=4, precision="float32", learning_rate=0.02)
+
+
+class Tiny(Classifier):
+    def __init__(self) -> None:
+        super().__init__(is_bcos=True, num_classes=2, input_size=8)
+        self.conv = BcosConv2d(6, 2, 3, padding=1)
+
+    def features(self, encoded):
+        return encoded
+
+    def head(self, features):
+        return self.conv(features).mean((2, 3))
+
+
+def tiny() -> Classifier:
+    torch.manual_seed(0)
+    return Tiny()
+
+
+def bright_or_dark(n: int = 16) -> ImageTable:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(n) % 2
+    noise = torch.randint(0, 100, (n, 3, 8, 8), generator=generator)
+    return ImageTable((noise + 150 * labels[:, None, None, None]).to(torch.uint8), labels)
+
+
+def trained(folder: Path, recipe: Recipe = RECIPE, *, interrupt_after: int | None = None) -> Classifier:
+    def stop(epoch: int, _: float) -> None:
+        if epoch == interrupt_after:
+            raise KeyboardInterrupt
+
+    trainer = Trainer(tiny(), bright_or_dark(), recipe, checkpoint=folder / "c.pt", compiled=False)
+    return trainer.run(stop)
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_training_lowers_the_loss(tmp_path: Path):
+    losses: list[float] = []
+    trainer = Trainer(
+        tiny(), bright_or_dark(), replace(RECIPE, epochs=12), checkpoint=tmp_path / "c.pt", compiled=False
+    )
+    trainer.run(lambda _, loss: losses.append(loss))
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path, ema_decay: float):
+    recipe = replace(RECIPE, ema_decay=ema_decay)
+    whole = trained(tmp_path / "whole", recipe)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", recipe, interrupt_after=1)
+    assert torch.equal(weights(trained(tmp_path / "parts", recipe)), weights(whole))
+
+
+def test_a_finished_run_does_nothing_more(tmp_path: Path):
+    first = trained(tmp_path)
+    trainer = Trainer(tiny(), bright_or_dark(), RECIPE, checkpoint=tmp_path / "c.pt", compiled=False)
+    epochs: list[int] = []
+    assert torch.equal(weights(trainer.run(lambda epoch, _: epochs.append(epoch))), weights(first))
+    assert epochs == []
+
+
+def test_the_global_generator_is_left_alone(tmp_path: Path):
+    model = tiny()
+    before = torch.get_rng_state()
+    Trainer(model, bright_or_dark(), RECIPE, checkpoint=tmp_path / "c.pt", compiled=False).run()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path):
+    trained(tmp_path)
+    with pytest.raises(InputError) as caught:
+        trained(tmp_path, replace(RECIPE, epochs=5))
+    assert str(caught.value) == (
+        f"{tmp_path / 'c.pt'} was made by another recipe; delete it to start again, "
+        "or pass the options it was started with"
+    )
+
+
+def test_fewer_images_than_a_batch_are_refused(tmp_path: Path):
+    with pytest.raises(InputError) as caught:
+        Trainer(tiny(), bright_or_dark(2), RECIPE, checkpoint=tmp_path / "c.pt", compiled=False)
+    assert str(caught.value) == "2 training images do not fill one batch of 4; pass a smaller --batch-size"
+
+
+def test_the_learning_rate_rises_then_falls_to_zero(tmp_path: Path):
+    trainer = Trainer(tiny(), bright_or_dark(), RECIPE, checkpoint=tmp_path / "c.pt", compiled=False)
+    factors = [trainer._learning_rate_factor(step) for step in range(13)]
+    assert factors[0] == 1.0  # one step of warm-up
+    assert factors[1] == 1.0
+    assert factors == sorted(factors, reverse=True)
+    assert factors[12] == pytest.approx(0, abs=1e-12)
