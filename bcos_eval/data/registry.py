@@ -1,0 +1,172 @@
+"""Datasets by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bcos_eval.errors import InputError, unknown_name
+
+from .sample import Dataset
+
+DATA_VARIABLE = "BCOS_EVAL_DATA"
+
+Split = Literal["val", "train"]
+SPLITS: tuple[Split, ...] = ("val", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetOptions:
+    """What a caller may choose beside name, place and split.
+
+    Attributes:
+        size: Side of the square images where photographs have any size (imagenet, folder), usually the model's
+            input size; None is 224. Datasets with a size of their own (shapes, tiny_imagenet20) keep it.
+        resize: Shorter side before the centre crop (imagenet, folder); None is `size · 256 / 224`.
+        seed: Seed of generated data (shapes).
+    """
+
+    size: int | None
+    resize: int | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """A dataset that can be asked for by name.
+
+    Attributes:
+        name: As in `--dataset` and in the tables.
+        summary: One line for people.
+        folders: Names of its folder under `$BCOS_EVAL_DATA`, in order of preference; empty if it is embedded.
+        needs: What its directory holds; empty if it is embedded.
+    """
+
+    name: str
+    summary: str
+    folders: tuple[str, ...] = ()
+    needs: str = ""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the data are generated, without files."""
+        return not self.folders
+
+
+Loader = Callable[[Path, Split, DatasetOptions], Dataset]
+
+DATASETS: dict[str, DatasetInfo] = {}
+_LOADERS: dict[str, Loader] = {}
+
+
+def _register(info: DatasetInfo) -> Callable[[Loader], Loader]:
+    def decorate(loader: Loader) -> Loader:
+        if info.name in DATASETS:
+            raise ValueError(f"dataset '{info.name}' is registered twice; choose another name.")
+        DATASETS[info.name] = info
+        _LOADERS[info.name] = loader
+        return loader
+
+    return decorate
+
+
+def load_dataset(
+    name: str,
+    data_dir: Path | None = None,
+    split: Split = "val",
+    *,
+    size: int | None = None,
+    resize: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """A dataset by its registered name.
+
+    Args:
+        name: One of `DATASETS`.
+        data_dir: Where its files lie; by default its folder under `$BCOS_EVAL_DATA`. Embedded data need none.
+        split: "val" or "train".
+        size: See `DatasetOptions`; the same holds for the following.
+        resize: Likewise.
+        seed: Likewise.
+
+    Returns:
+        The dataset; labels and ids are known, images are decoded one by one when asked for.
+
+    Raises:
+        InputError: If the name or split is unknown, or the files are missing or not laid out as they should.
+    """
+    if name not in DATASETS:
+        raise unknown_name("dataset", name, DATASETS)
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    directory = _directory(DATASETS[name], data_dir)
+    return _LOADERS[name](directory, split, DatasetOptions(size=size, resize=resize, seed=seed))
+
+
+def _directory(info: DatasetInfo, data_dir: Path | None) -> Path:
+    if info.embedded:
+        if data_dir is not None:
+            raise InputError(f"dataset '{info.name}' is generated and reads no files; leave --data-dir out.")
+        return Path()
+    if data_dir is not None:
+        return Path(data_dir)
+    root = os.environ.get(DATA_VARIABLE)
+    if root:
+        for folder in info.folders:
+            if (Path(root) / folder).is_dir():
+                return Path(root) / folder
+    where = f"${DATA_VARIABLE}/{info.folders[0]} does not exist" if root else f"${DATA_VARIABLE} is not set"
+    raise InputError(f"dataset '{info.name}' needs its files, and {where}; pass --data-dir: {info.needs}.")
+
+
+# Loaders import their modules when called: listing datasets must not load decoders or torchvision.
+@_register(DatasetInfo("shapes", "embedded: generated 64×64 scenes with one object and its exact mask"))
+def _shapes(_: Path, split: Split, options: DatasetOptions) -> Dataset:
+    from .shapes import ShapesDataset
+
+    return ShapesDataset(split=split, seed=options.seed)
+
+
+@_register(
+    DatasetInfo(
+        "tiny_imagenet20",
+        "20 classes of Tiny ImageNet, 64×64 photographs, one box each",
+        folders=("tiny_imagenet20", "tiny-imagenet"),
+        needs="Tiny ImageNet's folder, with words.txt, train/ and val/",
+    )
+)
+def _tiny_imagenet20(directory: Path, split: Split, _: DatasetOptions) -> Dataset:
+    from .tiny_imagenet import TinyImageNet20
+
+    return TinyImageNet20(directory, split=split)
+
+
+@_register(
+    DatasetInfo(
+        "imagenet",
+        "ImageNet photographs (validation folder); boxes where given",
+        folders=("imagenet", "imagenet-samples"),
+        needs="a folder with val/<wnid>/*.JPEG, or that val folder itself",
+    )
+)
+def _imagenet(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
+    from .imagenet import ImageNetDataset
+
+    return ImageNetDataset(directory, split=split, size=options.size, resize=options.resize)
+
+
+@_register(
+    DatasetInfo(
+        "folder",
+        "any folder with one folder of images per class; no regions",
+        folders=("folder",),
+        needs="a folder with one folder of images per class",
+    )
+)
+def _folder(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
+    from .folder import FolderDataset
+
+    return FolderDataset(directory, split=split, size=options.size, resize=options.resize)
