@@ -1,0 +1,20 @@
+"""Post-hoc explainers and controls: all targets of an image in one call."""
+
+from . import (  # noqa: F401 - they register
+    controls,
+    deeplift,
+    gradcam,
+    gradients,
+    guided,
+    intgrad,
+    kernelshap,
+    lime,
+    linear_summary,
+    occlusion,
+    rise,
+    scorecam,
+    smoothgrad,
+)
+from .registry import EXPLAINERS, Explainer, ExplainerInfo, get_explainer, register_explainer
+
+__all__ = ["EXPLAINERS", "Explainer", "ExplainerInfo", "get_explainer", "register_explainer"]

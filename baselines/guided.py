@@ -1,0 +1,44 @@
+"""Guided backprop, and its product with Grad-CAM."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .gradcam import grad_cam
+from .gradients import input_gradients
+from .model_state import forward_hooks
+from .network import Network
+from .registry import register_explainer
+
+
+def guided_gradients(model: Network, encoded: Tensor, targets: Tensor) -> Tensor:
+    """Return input gradients `(B, K, C, H, W)` of which every ReLU module lets only the positive part pass."""
+    relus = [module for module in model.modules() if isinstance(module, nn.ReLU)]
+    with forward_hooks(relus, _stop_negative_gradients):
+        return input_gradients(model, encoded, targets)
+
+
+@register_explainer(
+    "gb", source="Springenberg et al., ICLR workshop 2015; signed, as in the B-cos papers", needs_relu=True
+)
+def guided_backprop(model: Network, images: Tensor, targets: Tensor) -> Tensor:
+    """Return guided gradients summed over input channels, signed, `(B, K, H, W)`.
+
+    Only `nn.ReLU` modules are guided; a ReLU that a network calls as a function passes its plain gradient.
+    """
+    return guided_gradients(model, model.encode(images), targets).sum(2)
+
+
+@register_explainer("guided_gradcam", source="Selvaraju et al., ICCV 2017", needs_features=True, needs_relu=True)
+def guided_grad_cam(model: Network, images: Tensor, targets: Tensor, *, layer: str = "") -> Tensor:
+    """Return guided gradients times Grad-CAM (nearest upsampling), summed over channels, `(B, K, H, W)`.
+
+    A target whose Grad-CAM is zero gets a zero map.
+    """
+    return guided_backprop(model, images, targets) * grad_cam(model, images, targets, layer=layer)
+
+
+def _stop_negative_gradients(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    # On the output, not on the module: torchvision's ReLUs work in place and run several times.
+    if output.requires_grad:
+        output.register_hook(lambda gradient: gradient.clamp(min=0))

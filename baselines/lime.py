@@ -1,0 +1,105 @@
+"""LIME for images: a weighted linear regression on the presence of superpixels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bcos_eval.errors import InputError
+from bcos_eval.seeding import derived_generator, image_key
+
+from .batching import FORWARD_BATCH_PIXELS
+from .network import Network
+from .registry import register_explainer
+from .superpixels import KERNEL_SIZE, masked_logits, superpixels
+
+_N_TOP = 5
+
+# Settings of the `lime` package (LimeImageExplainer, LimeBase).
+_KERNEL_WIDTH = 0.25
+_RIDGE = 1.0
+
+
+@register_explainer("lime", source="Ribeiro et al., KDD 2016; 500 samples, 5 superpixels, as in the B-cos papers")
+def lime(
+    model: Network,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seed: int = 0,
+    n_samples: int = 500,
+    kernel_size: int = KERNEL_SIZE,
+    map: Literal["top5", "weights"] = "top5",
+    batch_pixels: int = FORWARD_BATCH_PIXELS,
+) -> Tensor:
+    """Return the superpixels that speak for each target, `(B, K, H, W)`.
+
+    Probabilities of images with about half of the superpixels set to their mean colour are regressed on
+    which of them are left. Each perturbed image is evaluated once for all targets.
+
+    Args:
+        model: The network to explain.
+        images: `(B, 3, H, W)` in [0, 1].
+        targets: `(B, K)`.
+        seed: Seed of the samples; every image has its own.
+        n_samples: Perturbed images, of which the first is the image itself.
+        kernel_size: Width of quickshift's kernel in pixels; images of 64 × 64 pixels need 1 or 2 for more than
+            a handful of superpixels.
+        map: `top5` marks the five superpixels with the highest positive weights by 1 (the B-cos papers'
+            preset; fewer where fewer are positive, a zero map where none is), `weights` gives every pixel
+            the signed weight of its superpixel.
+        batch_pixels: Pixels that go through the network at once.
+    """
+    if n_samples < 2:
+        raise InputError(f"lime.n_samples={n_samples} is not allowed; use 2 or more")
+    maps = []
+    for image, wanted in zip(images, targets, strict=True):
+        encoded = model.encode(image[None])[0]
+        segments = superpixels(encoded, kernel_size=kernel_size)
+        generator = derived_generator(seed, "lime", image_key(image))
+        keep = presence_samples(n_samples, int(segments.max()) + 1, generator).to(segments.device)
+        logits = masked_logits(model, encoded, segments, keep, batch_pixels)
+        weights = lime_weights(keep, model.probability(logits)[:, wanted])
+        maps.append((weights if map == "weights" else top_superpixels(weights))[:, segments])
+    return torch.stack(maps)
+
+
+def presence_samples(n_samples: int, n_superpixels: int, generator: torch.Generator) -> Tensor:
+    """Return the superpixels left, `(n_samples, n_superpixels)` bool: all in row 0, else half at random."""
+    keep = torch.rand(n_samples, n_superpixels, generator=generator) < 0.5
+    keep[0] = True
+    return keep
+
+
+def lime_weights(keep: Tensor, responses: Tensor) -> Tensor:
+    """Return LIME's regression weight of every superpixel for every target.
+
+    Ridge regression with an intercept. A sample's weight falls with its cosine distance `d` to the whole
+    image: `sqrt(exp(−d² / 0.25²))`.
+
+    Args:
+        keep: Superpixels left in each sample, `(n, S)` bool.
+        responses: Network response to each sample, `(n, K)`.
+
+    Returns:
+        `(K, S)`, float64.
+
+    Source: `lime` package, LimeBase.explain_instance_with_data.
+    """
+    presence, values = keep.double(), responses.double()
+    distance = 1 - presence.mean(1).sqrt()  # cosine distance of a 0/1 vector to the vector of ones
+    similarity = (-(distance**2) / _KERNEL_WIDTH**2).exp().sqrt()[:, None]
+    centred = presence - (similarity * presence).sum(0) / similarity.sum()
+    deviation = values - (similarity * values).sum(0) / similarity.sum()
+    gram = centred.T @ (similarity * centred)
+    gram.diagonal().add_(_RIDGE)
+    return torch.linalg.solve(gram, centred.T @ (similarity * deviation)).T
+
+
+def top_superpixels(weights: Tensor) -> Tensor:
+    """Return 1 for the five highest positive weights of each row of `(K, S)`, else 0; ties go to lower indices."""
+    order = weights.argsort(dim=1, descending=True, stable=True)[:, :_N_TOP]
+    marked = torch.zeros_like(weights).scatter_(1, order, 1.0)
+    return marked * (weights > 0)
