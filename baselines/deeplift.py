@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .gradients import input_gradients
 from .model_state import ForwardHook, forward_hooks
@@ -22,30 +21,31 @@ _EPS = 1e-6
 def deep_lift(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return DeepLIFT contributions against the encoded zero, summed over channels, `(B, K, H, W)`.
 
-    The maps sum to the logit minus the logit of the encoded zero, if `nn.ReLU` and `nn.MaxPool2d` modules are
-    the only non-linear parts of the network. Others pass their plain gradient. The reference and the image
-    each take one forward pass for all targets.
+    `nn.ReLU` modules pass the slope of their chord between reference and image, everything else its plain
+    gradient. The maps sum to the logit minus the logit of the encoded zero if nothing else is non-linear but
+    max pooling over windows in which the reference is constant (such as a ResNet's stem). The reference and
+    the images each take one forward pass for all targets.
     """
     encoded = model.encode(images)
-    modules = [module for module in model.modules() if isinstance(module, nn.ReLU | nn.MaxPool2d)]
-    with _out_of_place(modules):
-        references = _inputs_of(modules, model, torch.zeros_like(encoded[:1]))
-        with forward_hooks(modules, _rescale_rule(iter(references))):
+    relus = [module for module in model.modules() if isinstance(module, nn.ReLU)]
+    with _out_of_place(relus):
+        references = _inputs_of(relus, model, torch.zeros_like(encoded[:1]))
+        with forward_hooks(relus, _rescale_rule(iter(references))):
             multipliers = input_gradients(model, encoded, targets)
     return (multipliers * encoded[:, None]).sum(2)
 
 
 @contextmanager
-def _out_of_place(modules: Iterable[nn.Module]) -> Iterator[None]:
+def _out_of_place(relus: Iterable[nn.ReLU]) -> Iterator[None]:
     """Keep ReLUs from overwriting the inputs that the rule needs."""
-    in_place = [module for module in modules if getattr(module, "inplace", False)]
+    in_place = [module for module in relus if module.inplace]
     try:
         for module in in_place:
-            module.__dict__["inplace"] = False
+            module.inplace = False
         yield
     finally:
         for module in in_place:
-            module.__dict__["inplace"] = True
+            module.inplace = True
 
 
 def _inputs_of(modules: Iterable[nn.Module], model: Network, encoded: Tensor) -> list[Tensor]:
@@ -61,14 +61,11 @@ def _inputs_of(modules: Iterable[nn.Module], model: Network, encoded: Tensor) ->
 
 
 def _rescale_rule(references: Iterator[Tensor]) -> ForwardHook:
-    def replace(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x, reference = args[0], next(references)
-        if isinstance(module, nn.MaxPool2d):
-            surrogate = _linear_max_pool(module, x, reference)
-        else:
-            surrogate = _relu_slope(x.detach(), reference) * x
-        # The value of the non-linearity with the gradient of its linear surrogate.
-        return output.detach() + (surrogate - surrogate.detach())
+    def replace(_module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = args[0]
+        chord = _relu_slope(x.detach(), next(references)) * x
+        # The value of the ReLU with the gradient of its chord.
+        return output.detach() + (chord - chord.detach())
 
     return replace
 
@@ -79,38 +76,3 @@ def _relu_slope(x: Tensor, reference: Tensor) -> Tensor:
     flat = difference.abs() < _EPS
     chord = (x.relu() - reference.relu()) / difference.masked_fill(flat, 1)
     return torch.where(flat, (x > 0).to(x), chord)
-
-
-def _linear_max_pool(module: nn.MaxPool2d, x: Tensor, reference: Tensor) -> Tensor:
-    """Return a function linear in `x` that changes between reference and input as max pooling does.
-
-    What the larger of both maxima exceeds the reference's by goes to the input's largest pixel, what the
-    input's falls short of it to the reference's. A pixel that equals its reference gets nothing.
-
-    Source: Captum's DeepLift, where overlapping windows overwrite each other; here they add up, which keeps
-    the sum complete.
-    """
-    with torch.no_grad():
-        top, at = _max_pool(module, x)
-        reference_top, reference_at = _max_pool(module, reference)
-        highest = torch.maximum(top, reference_top)
-        difference = x - reference
-        flat = difference.abs() < _EPS
-        inverse = torch.where(flat, 0, 1 / difference.masked_fill(flat, 1))
-    relative = (x * inverse).flatten(2)
-    gain = relative.gather(2, at.flatten(2)).view_as(top) * (highest - reference_top)
-    loss = relative.gather(2, reference_at.expand_as(at).flatten(2)).view_as(top) * (top - highest)
-    return gain + loss
-
-
-def _max_pool(module: nn.MaxPool2d, x: Tensor) -> tuple[Tensor, Tensor]:
-    top, at = F.max_pool2d(
-        x,
-        module.kernel_size,
-        module.stride,
-        module.padding,
-        module.dilation,
-        ceil_mode=module.ceil_mode,
-        return_indices=True,
-    )
-    return top, at

@@ -51,7 +51,7 @@ def region_auc(maps: Tensor, regions: Tensor) -> Tensor:
         low=0.0,
         high=1.0,
         chance=CHANCE,
-        source="Fawcett 2006, ROC analysis, sections 4 and 7, on the signed map",
+        source="Fawcett 2006, ROC analysis, on the signed map",
     ),
     recommended=True,
 )

@@ -56,7 +56,7 @@ def _info(preset: str, source: str, **defaults: Param) -> MetricInfo:
 
 
 @register_metric(
-    _info("default", "Wang et al. 2020, Score-CAM, section 4.3; neither smoothed nor rounded", smoothing=1),
+    _info("default", "Wang et al. 2020, Score-CAM; neither smoothed nor rounded", smoothing=1),
     recommended=True,
 )
 def _score_default(batch: Batch, *, smoothing: int) -> Scored:

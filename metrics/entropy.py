@@ -48,7 +48,7 @@ def _info(preset: str) -> MetricInfo:
         low=0.0,
         high=1.0,
         chance=None,
-        source=f"Bhatt et al. 2020, section 3.3, of the {preset} attribution, divided by ln(H·W)",
+        source=f"Bhatt et al. 2020, of the {preset} attribution, divided by ln(H·W)",
     )
 
 

@@ -15,8 +15,8 @@ from .registry import Batch, MetricInfo, Param, Scored, register_metric
 RAO_ZERO_MASS = 1e-7
 DEFAULT_CELLS_PER_SIDE = 3
 
-_BCOS_SOURCE = "Böhle et al. 2022, B-cos networks, section 4; B-cos-v2@9a849c9 localisation.py"
-_RAO_SOURCE = "Rao et al. 2022, section 3; Attribution-Evaluation@15f9118 evaluation/localization.py"
+_BCOS_SOURCE = "Böhle et al. 2022, B-cos networks; B-cos-v2@9a849c9 localisation.py"
+_RAO_SOURCE = "Rao et al. 2022; Attribution-Evaluation@15f9118 evaluation/localization.py"
 
 
 def grid_pointing_game(maps: Tensor, regions: Tensor, smoothing: int = 1) -> Tensor:

@@ -30,7 +30,7 @@ RISE_STEP = 224
 DEFAULT_BATCH_SIZE = 64
 DEFAULT_FILL = "black"
 
-_SUITE_SOURCE = "Petsiuk et al. 2018, section 4.1, in pixel space, 50 steps over all pixels"
+_SUITE_SOURCE = "Petsiuk et al. 2018, in pixel space, 50 steps over all pixels"
 
 
 def deletion_curves(
@@ -80,8 +80,8 @@ def _score_most_first(batch: Batch, *, fill: str, batch_size: int) -> Scored:
 def _score_gap(batch: Batch, *, fill: str, batch_size: int) -> Scored:
     """Score the area of the least-first minus that of the most-first curve; the latter's curves are returned.
 
-    The level of the probabilities cancels, so networks with sigmoid and with softmax compare more fairly. Undefined
-    where the most-first area is.
+    The level of the probabilities cancels, so networks with sigmoid and with softmax compare more fairly.
+    Undefined where the most-first area is.
     """
     most, counts = deletion_curves(batch, most_first, fill=fill, batch_size=batch_size)
     least, _ = deletion_curves(batch, least_first, fill=fill, batch_size=batch_size)
@@ -96,7 +96,7 @@ for _fill in PIXEL_FILLS:
     register_metric(_gap)(partial(_score_gap, fill=_fill))
 
 
-@register_metric(_info("rise", "lower", 0.0, "Petsiuk et al. 2018, RISE, section 4.1; RISE@d91ea00 evaluation.py"))
+@register_metric(_info("rise", "lower", 0.0, "Petsiuk et al. 2018, RISE; RISE@d91ea00 evaluation.py"))
 def _score_rise(batch: Batch, *, batch_size: int) -> Scored:
     """Score as RISE does: encoded zero as fill, 224 pixels a step, points taken as equally spaced.
 

@@ -19,7 +19,7 @@ from .pixel_deletion import DEFAULT_BATCH_SIZE, DEFAULT_FILL, N_STEPS, RISE_STEP
 from .ranking import most_first
 from .registry import Batch, MetricInfo, Scored, register_metric
 
-_SUITE_SOURCE = "Petsiuk et al. 2018, section 4.1, in pixel space, 50 steps over all pixels"
+_SUITE_SOURCE = "Petsiuk et al. 2018, in pixel space, 50 steps over all pixels"
 
 
 def _info(preset: str, source: str) -> MetricInfo:
@@ -56,7 +56,7 @@ for _fill in PIXEL_FILLS:
     register_metric(_suite_info, recommended=_is_default)(partial(_score_insertion, fill=_fill))
 
 
-@register_metric(_info("rise", "Petsiuk et al. 2018, RISE, section 4.1; RISE@d91ea00 evaluation.py"))
+@register_metric(_info("rise", "Petsiuk et al. 2018, RISE; RISE@d91ea00 evaluation.py"))
 def _score_rise(batch: Batch, *, batch_size: int) -> Scored:
     """Score as RISE does: from the blurred network input, 224 pixels a step, points taken as equally spaced.
 

@@ -17,7 +17,7 @@ CODA_FRACTION = 0.25
 CODA_N_STEPS = 128
 DEFAULT_BATCH_SIZE = 64
 
-_SOURCE = "Böhle et al. 2021, CoDA-Nets, section 4; CoDA-Nets@32c829f interpretability/analyses/pixel_removal.py"
+_SOURCE = "Böhle et al. 2021, CoDA-Nets; CoDA-Nets@32c829f interpretability/analyses/pixel_removal.py"
 
 
 def coda_counts(n_pixels: int) -> tuple[int, ...]:

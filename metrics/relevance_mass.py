@@ -55,7 +55,7 @@ def _info(preset: str, low: float, high: float, source: str) -> MetricInfo:
 
 
 @register_metric(
-    _info("signed", -math.inf, math.inf, "Arras et al. 2022, CLEVR-XAI, section 3.3, on the signed map"),
+    _info("signed", -math.inf, math.inf, "Arras et al. 2022, CLEVR-XAI, on the signed map"),
     recommended=True,
 )
 def _score_signed(batch: Batch) -> Scored:

@@ -46,7 +46,7 @@ def relevance_rank_accuracy(maps: Tensor, regions: Tensor) -> Tensor:
         low=0.0,
         high=1.0,
         chance="area",
-        source="Arras et al. 2022, CLEVR-XAI, section 3.3, on the signed map with stable ties",
+        source="Arras et al. 2022, CLEVR-XAI, on the signed map with stable ties",
     ),
     recommended=True,
 )

@@ -95,8 +95,8 @@ def _removed_cells(sides: tuple[int, ...], cells_per_side: int) -> Tensor:
 def _score(batch: Batch, *, batch_size: int) -> Scored:
     """Score the rank correlation of cell sums and logit drops over 16 cells.
 
-    With a network fine-tuned on images with missing cells this is IDSDS. Equal sums or equal drops score NaN with status
-    `constant_map`; a zero map and a map with NaN or infinity score NaN too.
+    With a network fine-tuned on images with missing cells this is IDSDS. Equal sums or equal drops score NaN
+    with status `constant_map`; a zero map and a map with NaN or infinity score NaN too.
     """
     sums, undefined = cell_sums(batch.maps).cpu(), is_nonfinite(batch.maps).cpu()
     values = rank_correlation(sums.nan_to_num(), logit_drops(batch, batch_size=batch_size))

@@ -42,7 +42,7 @@ def _info(preset: str) -> MetricInfo:
         low=0.0,
         high=1.0,
         chance=None,
-        source=f"Chalasani et al. 2020, section 5, Gini index of the {preset} attribution",
+        source=f"Chalasani et al. 2020, Gini index of the {preset} attribution",
     )
 
 

@@ -75,3 +75,52 @@ def test_a_layer_that_does_not_serve_is_refused(standard, images, targets, layer
     with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
         EXPLAINERS["gradcam"](standard, images, targets, layer=layer)
     assert not standard.get_submodule(layer)._forward_hooks
+
+
+def head_gradients(model, features, target):
+    x = features.clone().requires_grad_()
+    model.head(x)[0, target].backward()
+    return x.grad[0]
+
+
+@pytest.mark.parametrize("kind", ["standard", "bcos"])
+def test_layer_cam_equals_its_equation_pixel_by_pixel(request, images, targets, kind):
+    model = request.getfixturevalue(kind)
+    maps = EXPLAINERS["layercam"](model, images, targets)
+    features = model.features(model.encode(images[:1])).detach()
+    for k in range(3):
+        gradients = head_gradients(model, features, targets[0, k])
+        low = (gradients.clamp(min=0) * features[0]).sum(0).clamp(min=0)
+        torch.testing.assert_close(maps[0, k, ::2, ::2], low)
+
+
+def test_grad_cam_plus_plus_equals_the_derivatives_of_the_exponential_score(standard, images, targets):
+    """Second and third derivatives of exp(logit) by one feature, by automatic differentiation."""
+    standard.double()
+    maps = EXPLAINERS["gradcam++"](standard, images.double(), targets)
+    features = standard.features(standard.encode(images[:1].double())).detach()
+    n_channels, height, width = features.shape[1:]
+    for k in range(3):
+        logit = standard.head(features)[0, targets[0, k]]
+        weights = torch.zeros(n_channels, dtype=torch.float64)
+        for channel in range(n_channels):
+            # The head pools: all positions of a channel have the same derivatives.
+            derivatives = exponential_derivatives(standard, features, channel, targets[0, k])
+            first, second, third = (each / logit.exp() for each in derivatives)
+            denominator = 2 * second + features[0, channel].sum() * third
+            alpha = second / denominator if second != 0 else 0.0
+            weights[channel] = height * width * alpha * first.clamp(min=0)
+        low = torch.einsum("f,fhw->hw", weights, features[0]).clamp(min=0)
+        torch.testing.assert_close(maps[0, k, ::2, ::2], low.float().detach(), rtol=1e-4, atol=1e-6)
+
+
+def exponential_derivatives(model, features, channel, target):
+    step = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    moved = features.clone()
+    moved[0, channel, 0, 0] = moved[0, channel, 0, 0] + step
+    value = model.head(moved)[0, target].exp()
+    derivatives = []
+    for _ in range(3):
+        (value,) = torch.autograd.grad(value, step, create_graph=True)
+        derivatives.append(value)
+    return [each.detach() for each in derivatives]

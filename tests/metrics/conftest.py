@@ -53,8 +53,6 @@ def linear_sigmoid() -> Callable[[Tensor], Predict]:
 def score() -> Callable[..., Scored]:
     """Score maps with a metric; images are black, targets 0 and regions everything unless given."""
 
-    small = {"top_k": {"k": 20}}  # the default suits images of 32×32 and more
-
     def run(
         key: str,
         maps: Tensor,
@@ -74,7 +72,7 @@ def score() -> Callable[..., Scored]:
             torch.zeros(n_images, n_targets, dtype=torch.int64) if targets is None else targets,
             everything if regions is None else regions,
             predict,
-            **{**small.get(key.split("/")[0], {}), **params},
+            **params,
         )
 
     return run

@@ -112,6 +112,11 @@ def test_targets_of_another_number_are_refused(map_v, score):
         score("grid_pg", map_v, targets=torch.zeros(1, 2, dtype=torch.int64))
 
 
+SIDE = 32  # large enough for the blur and for the 1000 pixels of the top-K intersection
+CORNER = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.bool)
+CORNER[..., :8, :9] = True
+
+
 @pytest.mark.parametrize("key", sorted(METRICS))
 class TestEveryMetric:
     def test_its_key_and_its_description_agree(self, key):
@@ -122,23 +127,23 @@ class TestEveryMetric:
         assert DEFAULT_PRESETS[info.name] in {k.split("/")[1] for k in METRICS if k.startswith(f"{info.name}/")}
 
     def test_a_map_with_a_hole_is_nonfinite_and_scores_nan(self, key, score, linear_sigmoid):
-        predict = linear_sigmoid(torch.ones(3, 16, 16))
+        predict = linear_sigmoid(torch.ones(3, SIDE, SIDE))
         for hole in (math.nan, math.inf, -math.inf):
-            maps = torch.rand(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+            maps = torch.rand(1, 2, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
             maps[0, 1, 3, 2] = hole
-            regions = torch.zeros(1, 2, 16, 16, dtype=torch.bool)
-            regions[..., :8, :8] = True
-            images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+            regions = torch.zeros(1, 2, SIDE, SIDE, dtype=torch.bool)
+            regions[..., :8, :9] = True
+            images = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
             scored = score(key, maps, regions, images=images, predict=predict)
             assert scored.status == ((Status.OK, Status.NONFINITE),)
             assert scored.values[0].isnan().tolist() == [False, True]
 
     def test_scores_come_in_float64_on_the_cpu_and_within_the_range(self, key, score, linear_sigmoid):
         generator = torch.Generator().manual_seed(0)
-        maps = torch.randn(3, 2, 16, 16, generator=generator)
-        regions = torch.rand(3, 2, 16, 16, generator=generator) < 0.3
-        images = torch.rand(3, 3, 16, 16, generator=generator)
-        predict = linear_sigmoid(torch.randn(3, 16, 16, generator=generator) / 10)
+        maps = torch.randn(3, 2, SIDE, SIDE, generator=generator)
+        regions = torch.rand(3, 2, SIDE, SIDE, generator=generator) < 0.3
+        images = torch.rand(3, 3, SIDE, SIDE, generator=generator)
+        predict = linear_sigmoid(torch.randn(3, SIDE, SIDE, generator=generator) / 10)
         scored = score(key, maps, regions, images=images, predict=predict)
         info = METRICS[key].info
         assert scored.values.dtype == scored.chance.dtype == torch.float64
@@ -149,11 +154,11 @@ class TestEveryMetric:
 
     def test_a_batch_scores_as_its_units_one_by_one(self, key, score, linear_sigmoid):
         generator = torch.Generator().manual_seed(2)
-        maps = torch.randn(2, 3, 16, 16, generator=generator)
-        regions = torch.rand(2, 3, 16, 16, generator=generator) < 0.3
-        images = torch.rand(2, 3, 16, 16, generator=generator, dtype=torch.float64)
+        maps = torch.randn(2, 3, SIDE, SIDE, generator=generator)
+        regions = torch.rand(2, 3, SIDE, SIDE, generator=generator) < 0.3
+        images = torch.rand(2, 3, SIDE, SIDE, generator=generator, dtype=torch.float64)
         targets = torch.tensor([[0, 1, 0], [1, 1, 0]])
-        predict = linear_sigmoid(torch.randn(3, 16, 16, generator=generator, dtype=torch.float64) / 10)
+        predict = linear_sigmoid(torch.randn(3, SIDE, SIDE, generator=generator, dtype=torch.float64) / 10)
         together = score(key, maps, regions, images=images, targets=targets, predict=predict)
         for b in range(2):
             for k in range(3):
@@ -169,19 +174,19 @@ class TestEveryMetric:
 
     def test_it_leaves_its_arguments_alone(self, key, score, linear_sigmoid):
         generator = torch.Generator().manual_seed(3)
-        maps = torch.randn(1, 2, 16, 16, generator=generator, dtype=torch.float64)
-        images = torch.rand(1, 3, 16, 16, generator=generator)
-        regions = torch.rand(1, 2, 16, 16, generator=generator) < 0.3
+        maps = torch.randn(1, 2, SIDE, SIDE, generator=generator, dtype=torch.float64)
+        images = torch.rand(1, 3, SIDE, SIDE, generator=generator)
+        regions = torch.rand(1, 2, SIDE, SIDE, generator=generator) < 0.3
         before = maps.clone(), images.clone(), regions.clone()
-        score(key, maps, regions, images=images, predict=linear_sigmoid(torch.ones(3, 16, 16)))
+        score(key, maps, regions, images=images, predict=linear_sigmoid(torch.ones(3, SIDE, SIDE)))
         assert all(torch.equal(a, b) for a, b in zip(before, (maps, images, regions), strict=True))
 
     def test_positive_scaling_changes_nothing(self, key, score, linear_sigmoid):
         generator = torch.Generator().manual_seed(4)
-        maps = torch.randn(2, 2, 16, 16, generator=generator, dtype=torch.float64)
-        images = torch.rand(2, 3, 16, 16, generator=generator)
-        regions = torch.rand(2, 2, 16, 16, generator=generator) < 0.3
-        predict = linear_sigmoid(torch.ones(3, 16, 16) / 50)
+        maps = torch.randn(2, 2, SIDE, SIDE, generator=generator, dtype=torch.float64)
+        images = torch.rand(2, 3, SIDE, SIDE, generator=generator)
+        regions = torch.rand(2, 2, SIDE, SIDE, generator=generator) < 0.3
+        predict = linear_sigmoid(torch.ones(3, SIDE, SIDE) / 200)
         scores = [
             score(key, factor * maps, regions, images=images, predict=predict).values for factor in (1, 1e-3, 50)
         ]
@@ -189,19 +194,19 @@ class TestEveryMetric:
         torch.testing.assert_close(scores[2], scores[0], rtol=0, atol=1e-9)
 
     def test_a_zero_map_is_marked(self, key, score, linear_sigmoid):
-        predict = linear_sigmoid(torch.ones(3, 16, 16))
-        scored = score(key, torch.zeros(1, 1, 16, 16), predict=predict)
+        predict = linear_sigmoid(torch.ones(3, SIDE, SIDE))
+        scored = score(key, torch.zeros(1, 1, SIDE, SIDE), CORNER, predict=predict)
         assert scored.status == ((Status.ZERO_MAP,),)
 
     def test_a_constant_map_is_marked(self, key, score, linear_sigmoid):
-        predict = linear_sigmoid(torch.ones(3, 16, 16))
-        scored = score(key, torch.full((1, 1, 16, 16), 0.5), predict=predict)
+        predict = linear_sigmoid(torch.ones(3, SIDE, SIDE))
+        scored = score(key, torch.full((1, 1, SIDE, SIDE), 0.5), CORNER, predict=predict)
         assert scored.status == ((Status.CONSTANT_MAP,),)
 
     def test_its_model_is_demanded_where_needed(self, key, score):
         if not METRICS[key].info.needs_predict:
-            score(key, torch.ones(1, 1, 16, 16))
+            score(key, torch.ones(1, 1, SIDE, SIDE))
             return
         message = "predict is None; a perturbation metric runs the model: pass one as predict=…"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            score(key, torch.ones(1, 1, 16, 16))
+            score(key, torch.ones(1, 1, SIDE, SIDE))
