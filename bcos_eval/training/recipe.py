@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -41,12 +41,25 @@ class Recipe:
     seed: int = 0
 
 
-def default_recipe(*, is_bcos: bool) -> Recipe:
+# Crops of a photograph still show the class; the small objects of generated scenes would be cut away.
+_SHAPES_CROP_SCALE_MIN = 0.8
+_SHAPES_EPOCHS = 24
+
+
+def default_recipe(*, is_bcos: bool, dataset: str) -> Recipe:
     """Return the recipe of the shipped weights.
 
     B-cos networks follow the official configuration: off-labels of 1/C, adaptive clipping, no weight decay
     (the scale of a unit-norm weight has no effect). Standard networks get cross entropy and weight decay.
+
+    Args:
+        is_bcos: Whether the network is a B-cos network.
+        dataset: Registered dataset name.
     """
     if is_bcos:
-        return Recipe(loss="bce_off_labels")
-    return Recipe(loss="cross_entropy", weight_decay=0.05, clipping="norm", clip_factor=1.0)
+        recipe = Recipe(loss="bce_off_labels")
+    else:
+        recipe = Recipe(loss="cross_entropy", weight_decay=0.05, clipping="norm", clip_factor=1.0)
+    if dataset == "shapes":
+        return replace(recipe, epochs=_SHAPES_EPOCHS, crop_scale_min=_SHAPES_CROP_SCALE_MIN)
+    return recipe

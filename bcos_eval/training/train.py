@@ -24,6 +24,13 @@ from .recipe import Recipe
 
 _CARD_SCHEMA = 1
 
+# What the training images allow; a dataset of the user's own is theirs to judge.
+_LICENCES = {
+    "shapes": "Apache-2.0 (generated images)",
+    "tiny_imagenet20": "non-commercial research and education only (ImageNet's terms for the training images)",
+}
+_UNKNOWN_LICENCE = "see the terms of the training images"
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
@@ -96,6 +103,7 @@ def _write(
         "dataset": request.dataset,
         "variant": "small",
         "variant_note": model_info(request.model).small_note,
+        "licence": _LICENCES.get(request.dataset, _UNKNOWN_LICENCE),
         "num_classes": model.num_classes,
         "class_names": list(model.class_names),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
