@@ -1,1 +1,33 @@
-"""."""
+"""Evaluate explanations: B-cos networks and post-hoc attribution under one protocol."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .attribution import explain
+    from .evaluation import Evaluation, evaluate
+    from .models import load_model
+
+__all__ = ["Evaluation", "__version__", "evaluate", "explain", "load_model"]
+
+# Importing torch takes seconds, which `bcos-eval --help` should not wait for.
+_HOMES = {
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "explain": "attribution",
+    "load_model": "models",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bcos_eval' has no attribute '{name}'")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
+from bcos_eval.data import Sample
+from bcos_eval.errors import UnreadableImageError
+from bcos_eval.models.classifier import Classifier
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +30,68 @@ def reference_dir(data_dir: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference outputs in {folder}")
     return folder
+
+
+# Colours that the toy network tells apart.
+TOY_COLOURS = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1.0]])
+TOY_SIDE = 8
+
+
+class ToyDataset:
+    """Plain images in six colours, with noise; the object fills the left half."""
+
+    def __init__(self, n_per_class: int = 6, unreadable: tuple[int, ...] = (), has_regions: bool = True) -> None:
+        self.name = "toy"
+        self.class_names = ("red", "green", "blue", "yellow", "magenta", "cyan")
+        self.labels = [index % len(self.class_names) for index in range(n_per_class * len(self.class_names))]
+        self.sample_ids = [f"image_{index}.png" for index in range(len(self.labels))]
+        self.has_regions = has_regions
+        self._unreadable = unreadable
+
+    def digest(self) -> str:
+        return f"toy-{len(self)}-{self._unreadable}-{self.has_regions}"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index in self._unreadable:
+            raise UnreadableImageError(f"'{self.sample_ids[index]}' is damaged; replace it.")
+        noise = torch.rand(3, TOY_SIDE, TOY_SIDE, generator=torch.Generator().manual_seed(index))
+        image = 0.05 + 0.8 * TOY_COLOURS[self.labels[index]][:, None, None] + 0.1 * noise
+        region = torch.zeros(TOY_SIDE, TOY_SIDE, dtype=torch.bool)
+        region[:, : TOY_SIDE // 2] = True
+        return Sample(self.sample_ids[index], image, self.labels[index], region if self.has_regions else None)
+
+
+class ToyNetwork(Classifier):
+    """Compares the mean colour with each class's: the right logit is above 0, the others are below."""
+
+    def __init__(self, is_bcos: bool, num_classes: int = len(TOY_COLOURS)) -> None:
+        super().__init__(is_bcos=is_bcos, num_classes=num_classes, input_size=TOY_SIDE)
+        self.name = "bcos_toy" if is_bcos else "toy"
+        weight = torch.cat([TOY_COLOURS, 1 - TOY_COLOURS], 1) if is_bcos else 2 * TOY_COLOURS - 1
+        bias = torch.full((len(TOY_COLOURS),), -2.25) if is_bcos else 0.5 - TOY_COLOURS.sum(1)
+        self.weight = torch.nn.Parameter(weight[:, :, None, None])
+        self.bias = torch.nn.Parameter(bias)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        return super().encode(images) if self.is_bcos else images
+
+    def features(self, encoded: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(encoded, self.weight)
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        return features.mean((2, 3)) + self.bias
+
+
+@pytest.fixture(scope="session")
+def toy_dataset() -> type[ToyDataset]:
+    """Makes toy datasets."""
+    return ToyDataset
+
+
+@pytest.fixture(scope="session")
+def toy_network() -> Callable[..., ToyNetwork]:
+    """Makes toy networks in evaluation mode."""
+    return lambda is_bcos=True: ToyNetwork(is_bcos).eval()

@@ -1,0 +1,141 @@
+"""A run from request to stored units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bcos_eval.data import Dataset
+from bcos_eval.plugins import Network
+
+from .atomic_write import require_writable
+from .executor import execute, require_executor
+from .manifest import Outcome, RunRecord, read_runs
+from .plan import Plan, make_plan
+from .progress import Progress
+from .request import RunRequest, resolve
+from .store import Store, StoredShard
+from .workplace import Workplace
+
+_N_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run asked for and now finds in the store.
+
+    Attributes:
+        shards: All shards of the request, stored now or before.
+        n_computed: Number of tasks that had to be computed.
+        notes: What was skipped or fell short.
+    """
+
+    shards: tuple[StoredShard, ...]
+    n_computed: int
+    notes: tuple[str, ...]
+
+
+def run(
+    request: RunRequest,
+    root: Path,
+    *,
+    progress: Progress | None = None,
+    networks: Mapping[str, Network] | None = None,
+    dataset: Dataset | None = None,
+) -> RunResult:
+    """Compute what a request asks for and the store does not have, and return all of it.
+
+    What is finished stays stored, whatever happens; the same request goes on where it was interrupted.
+
+    Args:
+        request: What to evaluate.
+        root: The folder of results.
+        progress: Where notes and bars go.
+        networks: Models that are given and not loaded by name.
+        dataset: A dataset that is given and not loaded by name.
+
+    Raises:
+        InputError: If the request cannot be fulfilled; nothing has been computed then, as a rule.
+    """
+    choices = resolve(request)
+    require_executor(request.executor)
+    require_writable(root)
+    read_runs(root)  # a manifest that is not ours is refused before the work, not after it
+    progress = progress or Progress()
+    store = Store(root)
+    workplace = Workplace(request, root, progress, networks=networks, dataset=dataset)
+    workplace.require_data()
+    with _reference_precision():
+        plan = make_plan(workplace, choices, store)
+        record = _record(workplace, plan)
+        with _recorded(record, root, progress):
+            _compute(workplace, plan, store)
+            shards = store.read_all(plan.addresses())
+            _note_skipped_images(workplace, shards, record)
+    for path in store.ignored:
+        progress.note(f"ignored '{path}', which is no finished shard.")
+    return RunResult(tuple(shards), len(plan.tasks), tuple(progress.notes))
+
+
+def _compute(workplace: Workplace, plan: Plan, store: Store) -> None:
+    n_stimuli = sum(task.n_stimuli for task in plan.tasks)
+    n_shards = len(plan.addresses())
+    n_missing = sum(len(task.shards) for task in plan.tasks)
+    if n_missing < n_shards:
+        workplace.progress.say(f"{n_shards - n_missing} of {n_shards} shards are stored already.")
+    if plan.tasks:
+        with workplace.progress.bar("explained", n_stimuli, "stimulus") as advance:
+            execute(workplace, plan.tasks, store, advance)
+
+
+def _record(workplace: Workplace, plan: Plan) -> RunRecord:
+    models = dict.fromkeys(cell.model for cell in plan.cells)
+    dataset = workplace.dataset(plan.cells[0].model)
+    return RunRecord(
+        asked=workplace.request.as_json(),
+        dataset={"name": dataset.name, "digest": dataset.digest(), "n_images": len(dataset)},
+        weights={model: workplace.network(model).weights_id for model in models},
+        cells=[cell.folder for cell in plan.cells],
+    )
+
+
+@contextmanager
+def _recorded(record: RunRecord, root: Path, progress: Progress) -> Iterator[None]:
+    """Write the manifest before and after the block, with how the block ended."""
+    record.save(root, "running")
+    outcome: Outcome = "failed"
+    try:
+        yield
+        outcome = "finished"
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
+    finally:
+        record.notes = list(progress.notes)
+        record.save(root, outcome)
+
+
+def _note_skipped_images(workplace: Workplace, shards: list[StoredShard], record: RunRecord) -> None:
+    skipped = {name for pool in workplace.pools().values() for name in pool.unreadable}
+    for shard in shards:
+        units = shard.units
+        skipped |= set(units.loc[units["status"] == "skipped", "sample_id"])
+    record.n_skipped_images = len(skipped)
+    if skipped:
+        named = ", ".join(sorted(skipped)[:_N_NAMED]) + (", …" if len(skipped) > _N_NAMED else "")
+        workplace.progress.note(f"unreadable images that were skipped: {len(skipped)} ({named}).")
+
+
+@contextmanager
+def _reference_precision() -> Iterator[None]:
+    """Turn TF32 off, which costs GPU results three of their seven digits (protocols.md section 0)."""
+    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,149 @@
+"""Whole evaluations from Python: the function behind `bcos_eval.evaluate`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from bcos_eval.data import Dataset, load_dataset
+from bcos_eval.engine.network import Encode, Probability, UserModel, choose_device
+from bcos_eval.engine.progress import Progress
+from bcos_eval.engine.request import (
+    DEFAULT_DATASET,
+    DEFAULT_N_SAMPLES,
+    Executor,
+    RunRequest,
+    split_names,
+)
+from bcos_eval.engine.run import run
+from bcos_eval.errors import InputError
+from bcos_eval.plugins import Network, Param
+from bcos_eval.reports.leaderboard import leaderboard, stored_units
+
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        leaderboard: One row per model, method and metric, in the columns of `leaderboard.csv`.
+        units: One row per scored target of a stimulus.
+        notes: What was skipped or fell short.
+    """
+
+    leaderboard: pd.DataFrame
+    units: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def evaluate(
+    model: Names | nn.Module | Mapping[str, nn.Module],
+    metrics: Names,
+    methods: Names = (),
+    *,
+    dataset: str | Dataset = DEFAULT_DATASET,
+    data_dir: Path | str | None = None,
+    n_samples: int = DEFAULT_N_SAMPLES,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    out: Path | str | None = None,
+    params: Mapping[str, Param] | None = None,
+    encode: Encode | None = None,
+    probability: str | Probability | None = None,
+    executor: Executor = "local",
+    quiet: bool = True,
+) -> Evaluation:
+    """Score attributions of one or several models, as `bcos-eval run` does.
+
+    Args:
+        model: Registered names, your own module, or modules by the name they get in the tables.
+        metrics: Metrics, each `name` or `name/preset`.
+        methods: Explainers; none stands for `bcos` on B-cos models and `gradcam`, `intgrad`, `lime` on others.
+        dataset: A registered name, or a dataset of your own.
+        data_dir: Folder of a named dataset.
+        n_samples: At most so many stimuli of each kind.
+        seed: Seed of every random draw.
+        device: `auto`, `cpu`, `cuda`, …
+        batch_size: Stimuli per batch; None chooses.
+        out: Folder of results, where a repeated call finds them; None keeps nothing.
+        params: Parameters, `{"grid_pg.n": 2}`.
+        encode: For your own modules: maps images in [0, 1] to network input; None takes the module's `encode`.
+        probability: For your own modules: "softmax", "sigmoid" or a function; None takes the module's.
+        executor: Who computes.
+        quiet: Whether to leave out progress bars.
+
+    Raises:
+        ValueError: For anything that the command line would refuse.
+    """
+    own = _own_modules(model)
+    data = _dataset(dataset, data_dir, own)
+    networks = {
+        name: _wrapped(module, name, data, encode, probability, device) for name, module in own.items() if data
+    }
+    request = RunRequest(
+        models=tuple(own) or _names(model),
+        metrics=_names(metrics),
+        methods=_names(methods),
+        dataset=dataset if isinstance(dataset, str) else dataset.name,
+        data_dir=None if data_dir is None else Path(data_dir),
+        n_samples=n_samples,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        executor=executor,
+        settings=tuple(f"{key}={value}" for key, value in (params or {}).items()),
+    )
+    with tempfile.TemporaryDirectory(prefix="bcos-eval-") as scratch:
+        root = Path(scratch) if out is None else Path(out)
+        result = run(request, root, progress=Progress(quiet=quiet), networks=networks, dataset=data)
+    return Evaluation(leaderboard(result.shards), stored_units(result.shards), result.notes)
+
+
+def _names(names: object) -> tuple[str, ...]:
+    return split_names([names] if isinstance(names, str) else names)  # type: ignore[arg-type] # checked above
+
+
+def _own_modules(model: Names | nn.Module | Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
+    if isinstance(model, nn.Module):
+        return {str(getattr(model, "name", type(model).__name__)): model}
+    return model if isinstance(model, Mapping) else {}
+
+
+def _dataset(dataset: str | Dataset, data_dir: Path | str | None, own: Mapping[str, nn.Module]) -> Dataset | None:
+    """The dataset where it is given or own modules must fit it; None leaves it to the run."""
+    if not isinstance(dataset, str):
+        return dataset
+    if not own:
+        return None
+    sizes = {getattr(module, "input_size", None) for module in own.values()}
+    if len(sizes) > 1:
+        raise InputError(f"the models want images of the sizes {sizes}; evaluate them one by one.")
+    return load_dataset(dataset, None if data_dir is None else Path(data_dir), size=sizes.pop())
+
+
+def _wrapped(
+    module: nn.Module,
+    name: str,
+    dataset: Dataset,
+    encode: Encode | None,
+    probability: str | Probability | None,
+    device: str,
+) -> Network:
+    side = getattr(module, "input_size", None) or dataset[0].image.shape[-1]
+    network = UserModel(
+        module,
+        name=name,
+        num_classes=len(dataset.class_names),
+        input_size=int(side),
+        encode=encode,
+        probability=probability,
+    )
+    return network.to(choose_device(device)).eval()

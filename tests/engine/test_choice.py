@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from bcos_eval.engine.choice import Choice, ParamSetting, check_owners, choose, parse_setting
+from bcos_eval.errors import InputError
+
+DEFAULTS = {"n": 3, "tolerance": 15.0, "map": "top5", "flag": False}
+
+
+def test_a_setting_is_split_at_the_last_dot_before_the_first_equals_sign():
+    assert parse_setting("grid_pg/bcos_v2.n=2") == ParamSetting("grid_pg/bcos_v2", "n", "2")
+    assert parse_setting("gradcam.layer=network.layer4=x") == ParamSetting("gradcam", "layer", "network.layer4=x")
+
+
+@pytest.mark.parametrize("text", ["n=2", "grid_pg.n", ".n=2", "grid_pg.=2", ""])
+def test_a_setting_of_another_form_is_refused(text):
+    with pytest.raises(InputError) as caught:
+        parse_setting(text)
+    assert str(caught.value) == f"--param '{text}' is not of the form NAME.KEY=VALUE, for example grid_pg.n=2."
+
+
+def test_values_get_the_type_of_the_default():
+    settings = [parse_setting(text) for text in ("m.n=2", "m.tolerance=7", "m.map=weights", "m.flag=True")]
+    chosen = choose("m/p", DEFAULTS, settings)
+    assert chosen.params == {"n": 2, "tolerance": 7.0, "map": "weights", "flag": True}
+    assert isinstance(chosen.params["tolerance"], float)
+    assert chosen.label == "m/p(flag=True,map=weights,n=2,tolerance=7.0)"
+
+
+def test_a_setting_equal_to_the_default_does_not_change_the_label():
+    assert choose("m/p", DEFAULTS, [parse_setting("m.n=3")]) == Choice("m/p", DEFAULTS)
+
+
+def test_a_setting_for_the_preset_wins_over_one_for_the_name():
+    settings = [parse_setting("m/p.n=5"), parse_setting("m.n=2")]
+    assert choose("m/p", DEFAULTS, settings).params["n"] == 5
+    assert choose("m/q", DEFAULTS, settings).params["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "m.k=2",
+            "--param m.k=2: 'm' has no parameter 'k'; allowed: flag, map, n, tolerance.",
+        ),
+        ("m.n=2.5", "--param m.n=2.5: '2.5' is not of type int."),
+        ("m.tolerance=wide", "--param m.tolerance=wide: 'wide' is not of type float."),
+        ("m.flag=yes", "--param m.flag=yes: 'yes' is not of type bool."),
+    ],
+)
+def test_wrong_keys_and_values_are_refused(text, message):
+    with pytest.raises(InputError) as caught:
+        choose("m", DEFAULTS, [parse_setting(text)])
+    assert str(caught.value) == message
+
+
+def test_a_setting_that_nothing_of_the_run_sees_is_refused():
+    check_owners([parse_setting("grid_pg.n=2"), parse_setting("grid_pg/bcos_v2.n=2")], ["grid_pg/bcos_v2"])
+    with pytest.raises(InputError) as caught:
+        check_owners([parse_setting("lime.n_samples=2")], ["ixg", "grid_pg/bcos_v2"])
+    assert str(caught.value) == (
+        "--param lime.n_samples=2: 'lime' is not part of this run; it has grid_pg/bcos_v2, ixg."
+    )
