@@ -1,0 +1,83 @@
+"""Stores made of invented numbers in the real schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bcos_eval.data.stimulus import Stimulus
+from bcos_eval.engine import atomic_write
+from bcos_eval.engine.examples import ExampleIdentity, save_examples
+from bcos_eval.engine.store import ShardAddress, ShardFacts, Store, StoredShard
+from bcos_eval.engine.unit_row import UNIT_COLUMNS
+
+DEFAULT_LABELS = {
+    "dataset": "shapes",
+    "model": "bcos_resnet18",
+    "weights": "w1",
+    "method": "bcos",
+    "metric": "grid_pg",
+    "preset": "bcos_v2",
+}
+
+
+class StoreMaker:
+    """Writes shards and examples into the folder of a run that never took place."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def units(self, scores, *, chance=1 / 9, targets_per_stimulus=1, curves=None, **labels):
+        """One shard with these scores; statuses are `nonfinite` where a score is."""
+        rows = {**DEFAULT_LABELS, **labels}
+        cell = "-".join(rows.values()).replace("/", "_")
+        scores = np.asarray(scores, dtype=np.float64)
+        stimuli, units = np.divmod(np.arange(len(scores)), targets_per_stimulus)
+        frame = pd.DataFrame(
+            {
+                **rows,
+                "sample_id": [f"s{i}" for i in range(len(scores))],
+                "stimulus": [f"kind/{i:06d}" for i in stimuli],
+                "target": units,
+                "unit": units,
+                "score": scores,
+                "status": np.where(np.isfinite(scores), "ok", "nonfinite"),
+                "seconds": 0.5,
+            }
+        )[list(UNIT_COLUMNS)]
+        table = None
+        if curves is not None:
+            table = frame[["stimulus", "target", "unit"]].assign(curve=[np.asarray(c, float) for c in curves])
+        facts = ShardFacts(ShardAddress(cell, "shard"), "higher", 0, len(scores), {})
+        Store(self.root).write(StoredShard(facts, frame, (float(chance),) * len(scores), table))
+
+    def examples(self, maps, *, colour=False, kind="single", class_names=("cat", "dog"), **labels):
+        """Examples with these maps `(N, K, H, W)` on grey images, targets 0, 1, …, regions in the upper left."""
+        maps = torch.as_tensor(maps)
+        n, k, height, width = maps.shape
+        regions = torch.zeros(k, height, width, dtype=torch.bool)
+        regions[:, : height // 2, : width // 2] = True
+        image = torch.linspace(0.2, 0.8, width).expand(3, height, width)
+        stimuli = [
+            Stimulus(f"{kind}/{i}", image, torch.arange(k) % len(class_names), regions, ("x",) * k)
+            for i in range(n)
+        ]
+        rgba = torch.full((n, k, 4, height, width), 0.5) if colour else None
+        labels = {key: value for key, value in {**DEFAULT_LABELS, **labels}.items() if key in _IDENTITY}
+        return save_examples(
+            self.root, ExampleIdentity(kind=kind, **labels), stimuli, maps, class_names=class_names, rgba=rgba
+        )
+
+
+_IDENTITY = ("dataset", "model", "weights", "method")
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StoreMaker:
+    """An empty store to fill; no test here survives a power cut, so none waits for the disk."""
+    monkeypatch.setattr(atomic_write, "_flush_to_disk", lambda path: None)
+    return StoreMaker(tmp_path / "run")
