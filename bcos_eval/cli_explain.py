@@ -1,0 +1,42 @@
+"""`bcos-eval explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("explain")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", required=True, help="Model name.")
+@click.option("--method", multiple=True, help="Explainer; repeats and accepts commas.  [default: as for run]")
+@click.option("--target", help="Class to explain, by name or index.  [default: the predicted one]")
+@click.option("--dataset", default="shapes", help="Dataset whose weights are loaded.")
+@click.option("--weights", help="Weights file, or `random`.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, …")
+@click.option("--seed", type=int, default=0, help="Seed of explainers that draw.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Picture to write, .png or .pdf.")
+def explain_command(
+    images: tuple[Path, ...],
+    model: str,
+    method: tuple[str, ...],
+    target: str | None,
+    dataset: str,
+    weights: str | None,
+    device: str,
+    seed: int,
+    out: Path,
+) -> None:
+    """Explain images of your own and write a picture of the attributions."""
+    from bcos_eval.engine.network import choose_device
+    from bcos_eval.engine.request import split_names
+    from bcos_eval.image_explanation import explain_image, methods_for
+    from bcos_eval.models import load_model
+    from bcos_eval.reports.explanation_picture import check_picture_path, save_explanation_picture
+
+    check_picture_path(out)
+    network = load_model(model, weights, dataset, choose_device(device))
+    methods = methods_for(network, split_names(method))
+    save_explanation_picture([explain_image(network, path, methods, target, seed) for path in images], out)
+    click.echo(f"picture: {out}")

@@ -1,0 +1,18 @@
+"""`bcos-eval list`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(["models", "methods", "metrics", "datasets"]))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def list_command(kind: str, as_json: bool) -> None:
+    """List what is registered."""
+    from bcos_eval.catalogue import CATALOGUE, as_text
+
+    rows = CATALOGUE[kind]()
+    click.echo(json.dumps(rows, indent=1, ensure_ascii=False) + "\n" if as_json else as_text(rows), nl=False)

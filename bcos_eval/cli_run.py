@@ -1,0 +1,121 @@
+"""`bcos-eval run`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bcos_eval.errors import InputError
+
+DEFAULT_OUT = Path("runs")
+_AUTO = "auto"
+_RANDOM = "random"
+
+
+def _read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Make the values of the file the defaults, so that options on the command line win."""
+    if path is not None:
+        from bcos_eval.engine.config_file import read_config
+
+        allowed = {str(option.name) for option in context.command.params} - {"config"}
+        context.default_map = {**(context.default_map or {}), **read_config(path, allowed)}
+    return path
+
+
+@click.command("run")
+@click.option("--model", multiple=True, help="Model name; repeats and accepts commas.")
+@click.option("--metric", multiple=True, help="Metric, NAME or NAME/PRESET; repeats and accepts commas.")
+@click.option(
+    "--method",
+    multiple=True,
+    help="Explainer; repeats and accepts commas.  [default: bcos on B-cos models, else gradcam,intgrad,lime]",
+)
+@click.option("--dataset", default="shapes", help="Dataset name.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset.")
+@click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file, or `random`; repeats.")
+@click.option("--samples", type=int, default=100, help="At most so many stimuli of each kind.")
+@click.option("--seed", type=int, default=0, help="Seed of every random draw.")
+@click.option("--device", default=_AUTO, help="auto, cpu, cuda, cuda:1, …")
+@click.option("--batch-size", default=_AUTO, help="Stimuli per batch, or auto.")
+@click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="Folder of results.")
+@click.option("--executor", default="local", help="local or ray.")
+@click.option("--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method or metric; repeats.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    callback=_read_config,
+    is_eager=True,
+    help="TOML file with the same keys as these options, which win over it.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and compute nothing.")
+@click.option("--quiet", is_flag=True, help="Show no progress bars.")
+def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
+    """Evaluate explainers on models, and print the leaderboard rows."""
+    from bcos_eval.engine.outline import outline
+    from bcos_eval.engine.progress import Progress
+    from bcos_eval.engine.run import run
+    from bcos_eval.engine.store import Store
+    from bcos_eval.reports.leaderboard import current_shards, leaderboard, write_leaderboard
+    from bcos_eval.reports.table import render
+
+    request = _request(options)
+    if dry_run:
+        click.echo(outline(request), nl=False)
+        return
+    result = run(request, out, progress=Progress(quiet=quiet))
+    path = out / "leaderboard.csv"
+    write_leaderboard(leaderboard(current_shards(Store(out))[0]), path)
+    click.echo(render(leaderboard(result.shards), "md"), nl=False)
+    click.echo(f"leaderboard: {path}")
+
+
+def _request(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, imported late because it loads torch
+    from bcos_eval.engine.request import RunRequest, split_names
+
+    models = split_names(options["model"])
+    return RunRequest(
+        models=models,
+        metrics=split_names(options["metric"]),
+        methods=split_names(options["method"]),
+        dataset=options["dataset"],
+        data_dir=options["data_dir"],
+        n_samples=options["samples"],
+        seed=options["seed"],
+        device=options["device"],
+        batch_size=_batch_size(options["batch_size"]),
+        executor=options["executor"],
+        settings=tuple(options["param"]),
+        weights=weights_by_model(options["weights"], models),
+    )
+
+
+def _batch_size(text: str) -> int | None:
+    if text == _AUTO:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"--batch-size '{text}' is not allowed; give a number or auto.") from error
+
+
+def weights_by_model(texts: Sequence[str], models: Sequence[str]) -> dict[str, str]:
+    """Return the weights of each model from `--weights MODEL=FILE`; `--weights FILE` will do with one model.
+
+    Raises:
+        InputError: If it is not clear whose weights a file holds.
+    """
+    found = {}
+    for text in texts:
+        model, equals, file = text.partition("=")
+        if equals and model in models:
+            found[model] = file
+        elif len(models) == 1:
+            found[models[0]] = text
+        elif text == _RANDOM:
+            found.update(dict.fromkeys(models, _RANDOM))
+        else:
+            raise InputError(f"--weights '{text}': with several models write MODEL=FILE, MODEL being one of them.")
+    return found

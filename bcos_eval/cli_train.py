@@ -1,0 +1,53 @@
+"""`bcos-eval train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("train")
+@click.option("--model", required=True, help="Model name.")
+@click.option("--dataset", default="shapes", help="Dataset name.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("weights"), help="Folder of weights and cards."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.  [default: the recipe's]")
+@click.option(
+    "--crop-scale-min",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Smallest area share of a random crop.  [default: the recipe's]",
+)
+@click.option("--seed", type=int, default=0, help="Seed of weights, order and augmentation.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, …")
+@click.option("--compile/--no-compile", "compiled", default=True, help="Whether to use torch.compile.")
+def train_command(
+    model: str,
+    dataset: str,
+    data_dir: Path | None,
+    out: Path,
+    epochs: int | None,
+    crop_scale_min: float | None,
+    seed: int,
+    device: str,
+    compiled: bool,
+) -> None:
+    """Train a model by the recipe of the shipped weights."""
+    from dataclasses import replace
+
+    from bcos_eval.engine.atomic_write import require_writable
+    from bcos_eval.engine.network import choose_device
+    from bcos_eval.models import model_info
+    from bcos_eval.training import TrainingRequest, default_recipe, train
+
+    recipe = replace(default_recipe(is_bcos=model_info(model).is_bcos, dataset=dataset), seed=seed)
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    if crop_scale_min is not None:
+        recipe = replace(recipe, crop_scale_min=crop_scale_min)
+    place = str(choose_device(device))
+    require_writable(out)
+    path = train(TrainingRequest(model, dataset, data_dir, recipe, out, compiled=compiled, device=place))
+    click.echo(f"weights: {path}")
