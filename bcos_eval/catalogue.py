@@ -11,15 +11,17 @@ Row = dict[str, Any]
 
 
 def list_models() -> list[Row]:
-    """Return the models, with the datasets that weights are shipped for."""
-    from bcos_eval.models import MODELS, shipped_weights
+    """Return the models, with the datasets that weights are shipped for and their validation accuracy."""
+    from bcos_eval.models import MODELS, shipped_card, shipped_weights
 
     return [
         {
             "name": info.name,
             "family": info.family,
             "bcos": info.is_bcos,
-            "shipped": list(shipped_weights(info.name)),
+            "shipped": {
+                dataset: shipped_card(path)["val_top1"] for dataset, path in shipped_weights(info.name).items()
+            },
             "small_variant": info.small_note,
             "source": info.source,
         }

@@ -1,7 +1,7 @@
 """Networks of the suite: architectures, registry, weights."""
 
 from .classifier import Classifier
-from .load import load_model, shipped_weights
+from .load import load_model, shipped_card, shipped_weights
 from .registry import MODELS, ModelInfo, model_info
 
-__all__ = ["MODELS", "Classifier", "ModelInfo", "load_model", "model_info", "shipped_weights"]
+__all__ = ["MODELS", "Classifier", "ModelInfo", "load_model", "model_info", "shipped_card", "shipped_weights"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from bcos_eval.errors import InputError
 
 from .classifier import Classifier
 from .registry import ModelInfo, Variant, model_info
-from .weights_file import file_digest, load_strictly, read_weights
+from .weights_file import card_path, file_digest, load_strictly, read_weights
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 DEFAULT_DATASET = "shapes"
@@ -54,6 +56,12 @@ def load_model(
 def shipped_weights(name: str) -> dict[str, Path]:
     """Return the packaged weights files of a model, by dataset name."""
     return {path.stem.split("-", 1)[1]: path for path in sorted(WEIGHTS_DIR.glob(f"{name}-*.safetensors"))}
+
+
+def shipped_card(weights: Path) -> dict[str, Any]:
+    """Return the model card of a packaged weights file: recipe, seed, data, accuracy."""
+    card: dict[str, Any] = json.loads(card_path(weights).read_text(encoding="utf-8"))
+    return card
 
 
 def _registered(info: ModelInfo, dataset: str) -> Path:
