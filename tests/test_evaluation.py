@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from bcos_eval import evaluate
+from bcos_eval.errors import InputError
+
+PARAMS = {"grid_pg.n": 2}
+
+
+class Mine(nn.Module):
+    """A user's network: it knows nothing of the suite."""
+
+    def __init__(self, toy):
+        super().__init__()
+        self.weight, self.bias = toy.weight, toy.bias
+
+    def forward(self, images):
+        return nn.functional.conv2d(images, self.weight).mean((2, 3)) + self.bias
+
+
+def test_ones_own_module_scores_as_the_same_network_of_the_suite(toy_network, toy_dataset):
+    toy = toy_network(is_bcos=False)
+    asked = {"metrics": ("grid_pg", "pixel_perturbation"), "methods": "ixg", "n_samples": 6, "params": PARAMS}
+    suite = evaluate(toy, dataset=toy_dataset(), **asked)
+    mine = evaluate(
+        {"mine": Mine(toy)},
+        dataset=toy_dataset(),
+        encode=lambda images: images,
+        probability="softmax",
+        **asked,
+    )
+    columns = ["metric", "stimulus", "target", "unit", "score", "status"]
+    pd.testing.assert_frame_equal(mine.units[columns], suite.units[columns])
+    assert set(mine.leaderboard["model"]) == {"mine"}
+    assert set(suite.leaderboard["model"]) == {"toy"}
+
+
+def test_changed_weights_are_not_mistaken_for_the_stored_ones(toy_network, toy_dataset, tmp_path):
+    toy = toy_network(is_bcos=False)
+    asked = {"metrics": "energy_pg", "methods": "ixg", "dataset": toy_dataset(), "n_samples": 6, "out": tmp_path}
+    before = evaluate(toy, **asked)
+    with torch.no_grad():
+        toy.weight[:, 0] *= -1
+    after = evaluate(toy, **asked)
+    assert before.leaderboard["weights"].item() != after.leaderboard["weights"].item()
+    assert before.leaderboard["mean"].item() != after.leaderboard["mean"].item()
+
+
+def test_a_model_without_the_suites_attributes_needs_encode(toy_network, toy_dataset):
+    with pytest.raises(InputError) as caught:
+        evaluate(Mine(toy_network(is_bcos=False)), "energy_pg", "ixg", dataset=toy_dataset())
+    assert str(caught.value) == "the model Mine has no 'encode'; give evaluate(encode=…), a function."
+
+
+def test_an_unknown_name_is_refused_with_near_matches(toy_dataset):
+    with pytest.raises(ValueError, match=r"^unknown model 'bcos_resnet51'; did you mean bcos_resnet50 or "):
+        evaluate("bcos_resnet51", "energy_pg", dataset=toy_dataset())
+
+
+def test_results_are_kept_where_asked(toy_network, toy_dataset, tmp_path):
+    evaluate(toy_network(), "energy_pg", dataset=toy_dataset(), n_samples=6, out=tmp_path / "mine")
+    assert (tmp_path / "mine" / "manifest.json").is_file()
