@@ -41,7 +41,7 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
 @click.option("--device", default=_AUTO, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--batch-size", default=_AUTO, help="Stimuli per batch, or auto.")
 @click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="Folder of results.")
-@click.option("--executor", default="local", help="local or ray.")
+@click.option("--executor", default="local", help="Who computes: local (ray will come).")
 @click.option("--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method or metric; repeats.")
 @click.option(
     "--config",

@@ -43,16 +43,10 @@ class Workplace:
         self.device = choose_device(request.device)
         self._given_dataset = dataset
         self._networks: dict[str, Network] = dict(networks or {})
-        self._given_networks = tuple(self._networks)
         self._datasets: dict[int, Dataset] = {}
         self._pools: dict[str, Pool] = {}
         self._sources: dict[tuple[str, StimulusKind], StimulusSource] = {}
         self._last_read: tuple[object, list[Stimulus | Unreadable]] = (None, [])
-
-    def copy(self, progress: Progress) -> Workplace:
-        """Return a workplace for the same request; what was loaded by name is loaded anew when needed."""
-        given = {name: self._networks[name] for name in self._given_networks}
-        return Workplace(self.request, self.root, progress, networks=given, dataset=self._given_dataset)
 
     def network(self, name: str) -> Network:
         """Return a model on the run's device.
