@@ -27,7 +27,7 @@ from .unit_row import SCHEMA_VERSION
 
 # Fixed, whatever --batch-size says: rounding must not reorder the images.
 _BATCH_SIZE = 32
-_IMAGES_PER_PIECE = 1024
+_IMAGES_PER_PIECE = 256
 
 
 @dataclass(frozen=True, slots=True)
