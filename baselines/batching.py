@@ -8,8 +8,8 @@ from bcos_eval.errors import InputError
 
 # Pixels per pass. A ResNet-50 keeps about 2 kB of activations per pixel for the backward pass, so that one
 # 672 × 672 grid or ten 224 × 224 images stay near 1 GB; without a backward pass four times as many do.
-GRADIENT_BATCH_PIXELS = 2**19
-FORWARD_BATCH_PIXELS = 2**21
+GRADIENT_BATCH_PIXELS = 2**16
+FORWARD_BATCH_PIXELS = 2**17
 
 
 def batches(n_items: int, pixels_per_item: int, batch_pixels: int) -> Iterator[slice]:
