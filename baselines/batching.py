@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from bcos_eval.errors import InputError
 
-# Pixels per pass. A ResNet-50 keeps about 2 kB of activations per pixel for the backward pass, so that one
-# 672 × 672 grid or ten 224 × 224 images stay near 1 GB; without a backward pass four times as many do.
+# Pixels per pass, small: on a CPU, passes whose activations outgrow the cache and the allocator's reuse took up to
+# 3.5 times as long per image. A GPU wants more (`--param lime.batch_pixels=...`). A single image may be larger.
 GRADIENT_BATCH_PIXELS = 2**16
 FORWARD_BATCH_PIXELS = 2**17
 
