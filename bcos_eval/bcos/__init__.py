@@ -1,5 +1,6 @@
-"""The B-cos method: transform, norms, explanation mode, linear summary, colour explanation."""
+"""The B-cos method: transform, norms, attention, explanation mode, linear summary, colour explanation."""
 
+from .attention import SelfAttention
 from .colour import colour_explanation
 from .encoding import add_inverse
 from .explanation_mode import DynamicLinear, explanation_mode
@@ -26,6 +27,7 @@ __all__ = [
     "LayerNorm",
     "LogitLayer",
     "PositionNorm2d",
+    "SelfAttention",
     "UnitNormConv2d",
     "UnitNormLinear",
     "add_inverse",

@@ -2,6 +2,17 @@
 
 from .classifier import Classifier
 from .load import load_model, shipped_card, shipped_weights
+from .published import PublishedWeights, published_weights
 from .registry import MODELS, ModelInfo, model_info
 
-__all__ = ["MODELS", "Classifier", "ModelInfo", "load_model", "model_info", "shipped_card", "shipped_weights"]
+__all__ = [
+    "MODELS",
+    "Classifier",
+    "ModelInfo",
+    "PublishedWeights",
+    "load_model",
+    "model_info",
+    "published_weights",
+    "shipped_card",
+    "shipped_weights",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -28,10 +29,14 @@ class Classifier(nn.Module):
         probability: The final non-linearity the network was trained with.
 
     Attributes:
+        features: A method, or a child module as in torchvision's DenseNet, that maps network input to the last
+            spatial features `(B, F, h, w)`.
         name: Registered name.
         class_names: One name per class.
         weights_id: Says which weights are loaded; part of every stored result.
     """
+
+    features: Callable[[Tensor], Tensor]
 
     def __init__(
         self, *, is_bcos: bool, num_classes: int, input_size: int, probability: Probability | None = None
@@ -65,9 +70,16 @@ class Classifier(nn.Module):
         """Map logits `(..., C)` to probabilities, by the non-linearity the network was trained with."""
         return logits.sigmoid() if self.final_nonlinearity == "sigmoid" else logits.softmax(-1)
 
-    def features(self, encoded: Tensor) -> Tensor:
-        """Map network input to the last spatial features `(B, F, h, w)`."""
-        raise NotImplementedError
+    def position_term(self, encoded: Tensor, targets: Tensor) -> Tensor:
+        """Return the share of each target's logit that position codes hold `(B, K)`; 0 where there are none.
+
+        For B-cos networks, the sum of the contribution map, this and `logit_bias` is the logit.
+
+        Args:
+            encoded: Network input `(B, C, H, W)`.
+            targets: Class indices `(B, K)`, int64.
+        """
+        return encoded.new_zeros(targets.shape)
 
     def head(self, features: Tensor) -> Tensor:
         """Map spatial features `(B, F, h, w)` to logits `(B, C)`."""

@@ -12,6 +12,8 @@ from torch import Tensor
 from bcos_eval.errors import InputError
 
 from .classifier import Classifier
+from .download import fetch
+from .published import published_weights
 from .registry import ModelInfo, Variant, model_info
 from .weights_file import card_path, file_digest, load_strictly, read_weights
 
@@ -32,7 +34,8 @@ def load_model(
 
     Args:
         name: Registered name, for example `bcos_resnet50`.
-        weights: None for the weights registered for the dataset, a path to an official `.pth` or one of our
+        weights: None for the weights registered for the dataset (packaged, or for `imagenet` the published file,
+            which is fetched once), a path to an official `.pth` or one of our
             `.safetensors` files, or "random" for reproducible untrained weights.
         dataset: Name of the dataset the weights were trained on. None means `shapes` for registered weights and
             the published ImageNet network for "random".
@@ -40,15 +43,15 @@ def load_model(
 
     Raises:
         InputError: (a ValueError) for an unknown name, with near matches; for weights that are not registered,
-            missing, damaged or of another architecture.
+            missing, damaged or of another architecture; for a published file that cannot be fetched.
     """
     info = model_info(name)
     if weights is None:
-        model = _from_file(info, _registered(info, dataset or DEFAULT_DATASET), dataset)
+        model = _from_file(info, _registered(info, dataset or DEFAULT_DATASET))
     elif str(weights) == "random":
         model = _random(info, dataset)
     else:
-        model = _from_file(info, Path(weights), dataset)
+        model = _from_file(info, Path(weights))
     model.name = info.name
     return model.eval().requires_grad_(False).to(device)
 
@@ -68,10 +71,13 @@ def _registered(info: ModelInfo, dataset: str) -> Path:
     shipped = shipped_weights(info.name)
     if dataset in shipped:
         return shipped[dataset]
-    have = f"shipped: {', '.join(shipped)}" if shipped else "none are shipped"
+    published = published_weights(info.name)
+    if dataset == "imagenet" and published is not None:
+        return fetch(published.url, published.sha256_prefix)
+    have = [*shipped, *(["imagenet"] if published else [])]
     raise InputError(
-        f"no weights for model '{info.name}' on dataset '{dataset}' ({have}); "
-        "pass --weights with a .pth or .safetensors file, or 'random'"
+        f"no weights for model '{info.name}' on dataset '{dataset}' (there are some for: "
+        f"{', '.join(have) or 'none'}); pass --weights with a .pth or .safetensors file, or 'random'"
     )
 
 
@@ -92,7 +98,7 @@ def _random(info: ModelInfo, dataset: str | None) -> Classifier:
     return model
 
 
-def _from_file(info: ModelInfo, path: Path, dataset: str | None) -> Classifier:
+def _from_file(info: ModelInfo, path: Path) -> Classifier:
     state, identity = read_weights(path)
     variant: Variant = identity.get("variant", "imagenet")
     model = info.build(variant, identity.get("num_classes") or _num_classes(state, path))

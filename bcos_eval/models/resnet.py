@@ -134,3 +134,5 @@ RESNET_LAYOUTS = {
     "resnet152": ResNetLayout(Bottleneck, (3, 8, 36, 3)),
     "resnext50_32x4d": ResNetLayout(Bottleneck, (3, 4, 6, 3), groups=32, group_width=4),
 }
+# The same networks, trained for longer.
+RESNET_LAYOUTS |= {f"{name}_long": RESNET_LAYOUTS[name] for name in ("resnet50", "resnet152")}

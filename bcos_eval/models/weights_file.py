@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,13 @@ from bcos_eval.errors import InputError
 
 # Wrappers under which training scripts save a state dict, and prefixes they put before every key.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "ema")
-_PREFIXES = ("module.", "model.", "_orig_mod.", "0.")
+_PREFIXES = ("module.", "model.", "_orig_mod.")
+# The official vision transformers were saved, with this prefix, from a sequence with their logit layer.
+_SEQUENCE_PREFIX = "0."
+# torchvision's DenseNet files were written when module names could hold dots.
+_DOTTED_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
+# Not in files written before PyTorch 0.4.1; without meaning in evaluation mode.
+_OPTIONAL_SUFFIX = ".num_batches_tracked"
 _N_KEYS_SHOWN = 3
 
 
@@ -71,10 +78,13 @@ def file_digest(path: Path) -> str:
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load a state dict whose keys and shapes must equal the model's.
 
+    Spellings that older files and sequences use for the same keys are understood.
+
     Raises:
         InputError: If they do not, naming the first few differences.
     """
     own = model.state_dict()
+    state = _respelt(state, own)
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     reshaped = [key for key in own if key in state and own[key].shape != state[key].shape]
@@ -93,6 +103,18 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
             f"{path} does not fit {name}: {'; '.join(parts)}; pass the --model that these weights belong to"
         )
     model.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
+
+
+def _respelt(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state dict with its keys spelt as the model spells them."""
+    found = {_DOTTED_DENSE_LAYER.sub(r"\1\2.", key): value for key, value in state.items()}
+    wanted = all(key.startswith(_SEQUENCE_PREFIX) for key in own)
+    given = all(key.startswith(_SEQUENCE_PREFIX) for key in found)
+    if given and not wanted:
+        found = {key.removeprefix(_SEQUENCE_PREFIX): value for key, value in found.items()}
+    if wanted and not given:
+        found = {_SEQUENCE_PREFIX + key: value for key, value in found.items()}
+    return {key: value for key, value in own.items() if key.endswith(_OPTIONAL_SUFFIX)} | found
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -83,7 +83,7 @@ def test_a_dataset_without_weights_is_refused_with_what_there_is():
     with pytest.raises(InputError) as caught:
         load_model("bcos_resnet152", dataset="shapes")
     assert str(caught.value) == (
-        "no weights for model 'bcos_resnet152' on dataset 'shapes' (none are shipped); "
+        "no weights for model 'bcos_resnet152' on dataset 'shapes' (there are some for: imagenet); "
         "pass --weights with a .pth or .safetensors file, or 'random'"
     )
 

@@ -1,0 +1,141 @@
+"""ConvNeXt: torchvision's, and the same with B-cos transforms and two choices of norm.
+
+Sources: Liu et al. (CVPR 2022); Böhle et al., TPAMI 2024, tables 2 and 3 (position norm, and batch norm
+uncentred, "bnu"). State-dict keys equal torchvision's for the standard and the official ones for the B-cos
+networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import models as torchvision_models
+from torchvision.models.convnext import CNBlock, CNBlockConfig
+
+from bcos_eval.bcos import BatchNormUncentred2d, BcosConv2d, LogitLayer, PositionNorm2d, default_logit_bias
+
+from .classifier import Classifier
+
+# ConvNeXt's own constant beside a variance; batch norms keep PyTorch's.
+_LAYER_NORM_EPS = 1e-6
+_INITIAL_DEVIATION = 0.02
+# Pixels along a side of the stem's patches, as published.
+_PATCH = 4
+_INITIAL_LAYER_SCALE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class ConvNeXtLayout:
+    """The shape of a ConvNeXt.
+
+    Attributes:
+        width: Channels of the first stage; doubled at every stage.
+        depths: Blocks per stage.
+        stochastic_depth: Probability of dropping the last block in training; earlier ones less.
+        patch: Side and stride of the stem's convolution.
+        uncentred_batch_norm: In the B-cos network, batch norm uncentred instead of position norm.
+        input_size: Side in pixels of the images it is made for.
+    """
+
+    width: int
+    depths: tuple[int, int, int, int]
+    stochastic_depth: float
+    patch: int = _PATCH
+    uncentred_batch_norm: bool = False
+    input_size: int = 224
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each stage."""
+        return tuple(self.width * 2**stage for stage in range(len(self.depths)))
+
+    def small(self) -> ConvNeXtLayout:
+        """Return the same topology for 64×64 images: 2×2 stem, a quarter of the width."""
+        return replace(self, width=self.width // 4, patch=2, input_size=64)
+
+
+class ConvNeXt(Classifier):
+    """Standard ConvNeXt; equal to torchvision's in the ImageNet layout."""
+
+    def __init__(self, layout: ConvNeXtLayout, num_classes: int) -> None:
+        super().__init__(is_bcos=False, num_classes=num_classes, input_size=layout.input_size)
+        stages = [
+            CNBlockConfig(width, following, depth)
+            for width, following, depth in zip(
+                layout.widths, (*layout.widths[1:], None), layout.depths, strict=True
+            )
+        ]
+        network = torchvision_models.ConvNeXt(stages, layout.stochastic_depth, num_classes=num_classes)
+        if layout.patch != _PATCH:
+            network.features[0][0] = nn.Conv2d(3, layout.width, layout.patch, stride=layout.patch)
+        self.features = network.features
+        self.avgpool = network.avgpool
+        self.classifier = network.classifier
+
+    def head(self, features: Tensor) -> Tensor:
+        """Pool, then normalise and classify."""
+        return self.classifier(self.avgpool(features))
+
+
+class BcosConvNeXt(Classifier):
+    """B-cos ConvNeXt: no GELU, no bias, and a 1×1 B-cos classifier before global pooling."""
+
+    def __init__(self, layout: ConvNeXtLayout, num_classes: int, *, b: float = 2.0) -> None:
+        super().__init__(is_bcos=True, num_classes=num_classes, input_size=layout.input_size)
+        norm = BatchNormUncentred2d if layout.uncentred_batch_norm else _position_norm
+        layers: list[nn.Module] = [
+            BcosConv2d(6, layout.width, layout.patch, layout.patch, b=b),
+            norm(layout.width),
+        ]
+        last = sum(layout.depths) - 1
+        drops = iter([layout.stochastic_depth * index / last for index in range(last + 1)])
+        for stage, (width, depth) in enumerate(zip(layout.widths, layout.depths, strict=True)):
+            if stage > 0:
+                layers.append(nn.Sequential(norm(width // 2), BcosConv2d(width // 2, width, 2, 2, b=b)))
+            layers.append(nn.Sequential(*(_bcos_block(width, next(drops), norm, b) for _ in range(depth))))
+        self.features = nn.Sequential(*layers)
+        n_features = layout.widths[-1]
+        self.classifier = nn.Sequential(norm(n_features), BcosConv2d(n_features, num_classes, 1, b=b))
+        self.logit_layer = LogitLayer(default_logit_bias(num_classes))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.trunc_normal_(module.weight, std=_INITIAL_DEVIATION)
+
+    @property
+    def logit_bias(self) -> float:
+        """The logit layer's bias, −ln(C − 1)."""
+        return self.logit_layer.bias
+
+    def head(self, features: Tensor) -> Tensor:
+        """Normalise and classify every position, then pool."""
+        return self.logit_layer(F.adaptive_avg_pool2d(self.classifier(features), 1).flatten(1))
+
+
+def _position_norm(width: int) -> PositionNorm2d:
+    return PositionNorm2d(width, eps=_LAYER_NORM_EPS)
+
+
+def _bcos_block(width: int, drop: float, norm: Callable[[int], nn.Module], b: float) -> CNBlock:
+    """Return torchvision's block (residual, layer scale, stochastic depth) around B-cos transforms."""
+    block = CNBlock(width, _INITIAL_LAYER_SCALE, drop)
+    block.block = nn.Sequential(
+        BcosConv2d(width, width, 7, padding=3, groups=width, b=b),
+        norm(width),
+        BcosConv2d(width, 4 * width, 1, b=b),
+        BcosConv2d(4 * width, width, 1, b=b),
+    )
+    return block
+
+
+_TINY = ConvNeXtLayout(96, (3, 3, 9, 3), stochastic_depth=0.1)
+_BASE = ConvNeXtLayout(128, (3, 3, 27, 3), stochastic_depth=0.5)
+
+CONVNEXT_LAYOUTS = {
+    "convnext_tiny": _TINY,
+    "convnext_base": _BASE,
+    "convnext_tiny_bnu": replace(_TINY, uncentred_batch_norm=True),
+    "convnext_base_bnu": replace(_BASE, uncentred_batch_norm=True),
+}

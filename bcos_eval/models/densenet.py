@@ -1,0 +1,101 @@
+"""Densely connected networks: torchvision's, and the same with B-cos transforms.
+
+Sources: Huang et al. (CVPR 2017); Böhle et al., TPAMI 2024, table 2.
+State-dict keys equal torchvision's for the standard and the official ones for the B-cos networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import models as torchvision_models
+
+from bcos_eval.bcos import BcosConv2d, LogitLayer, default_logit_bias
+
+from .classifier import Classifier
+from .convert import convert_modules
+
+
+@dataclass(frozen=True, slots=True)
+class DenseNetLayout:
+    """The shape of a densely connected network.
+
+    Attributes:
+        growth: Channels that every layer adds.
+        depths: Layers per block.
+        stem_width: Channels of the stem.
+        small_stem: 3×3 convolution with stride 2 and no pooling, instead of 7×7 with stride 2 and 3×3 pooling.
+        input_size: Side in pixels of the images it is made for.
+    """
+
+    growth: int
+    depths: tuple[int, int, int, int]
+    stem_width: int
+    small_stem: bool = False
+    input_size: int = 224
+
+    @property
+    def n_features(self) -> int:
+        """Channels after the last block; every block but the last is followed by a transition that halves them."""
+        channels = self.stem_width
+        for depth in self.depths[:-1]:
+            channels = (channels + depth * self.growth) // 2
+        return channels + self.depths[-1] * self.growth
+
+    def small(self) -> DenseNetLayout:
+        """Return the same topology for 64×64 images: small stem, 3/8 of the width."""
+        growth = 3 * self.growth // 8
+        return replace(self, growth=growth, stem_width=2 * growth, small_stem=True, input_size=64)
+
+
+class DenseNet(Classifier):
+    """Standard densely connected network; equal to torchvision's in the ImageNet layout."""
+
+    def __init__(self, layout: DenseNetLayout, num_classes: int, *, is_bcos: bool = False) -> None:
+        super().__init__(is_bcos=is_bcos, num_classes=num_classes, input_size=layout.input_size)
+        network = torchvision_models.DenseNet(
+            layout.growth, layout.depths, layout.stem_width, num_classes=num_classes
+        )
+        if layout.small_stem:
+            network.features.conv0 = nn.Conv2d(3, layout.stem_width, 3, stride=2, padding=1, bias=False)
+            network.features.pool0 = nn.Identity()
+        self.features = network.features
+        self.classifier: nn.Module = network.classifier
+
+    def head(self, features: Tensor) -> Tensor:
+        """Rectify and pool, then classify."""
+        return self.classifier(F.adaptive_avg_pool2d(F.relu(features), 1).flatten(1))
+
+
+class BcosDenseNet(DenseNet):
+    """B-cos DenseNet: no rectifiers, the classifier is a 1×1 B-cos convolution before global pooling."""
+
+    def __init__(self, layout: DenseNetLayout, num_classes: int, *, b: float = 2.0) -> None:
+        super().__init__(layout, num_classes, is_bcos=True)
+        convert_modules(self, b=b)
+        self.classifier = BcosConv2d(layout.n_features, num_classes, 1, b=b)
+        self.logit_layer = LogitLayer(default_logit_bias(num_classes))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+
+    @property
+    def logit_bias(self) -> float:
+        """The logit layer's bias, −ln(C − 1)."""
+        return self.logit_layer.bias
+
+    def head(self, features: Tensor) -> Tensor:
+        """Classify every position, then pool."""
+        return self.logit_layer(F.adaptive_avg_pool2d(self.classifier(features), 1).flatten(1))
+
+
+DENSENET_LAYOUTS = {
+    "densenet121": DenseNetLayout(32, (6, 12, 24, 16), 64),
+    "densenet161": DenseNetLayout(48, (6, 12, 36, 24), 96),
+    "densenet169": DenseNetLayout(32, (6, 12, 32, 32), 64),
+    "densenet201": DenseNetLayout(32, (6, 12, 48, 32), 64),
+}
+# The same network, trained for longer.
+DENSENET_LAYOUTS["densenet121_long"] = DENSENET_LAYOUTS["densenet121"]
