@@ -4,7 +4,14 @@ from .attention import SelfAttention
 from .colour import colour_explanation
 from .encoding import add_inverse
 from .explanation_mode import DynamicLinear, explanation_mode
-from .linear_summary import contribution_maps, linear_summary, target_gradients
+from .fusion import FrozenTwin, for_gradients, frozen_twin
+from .linear_summary import (
+    contribution_maps,
+    gradients_by_target,
+    linear_summary,
+    summary_rows,
+    target_gradients,
+)
 from .logit_layer import LogitLayer, default_logit_bias
 from .norms import (
     AllNormUncentred2d,
@@ -23,6 +30,7 @@ __all__ = [
     "BcosConv2d",
     "BcosLinear",
     "DynamicLinear",
+    "FrozenTwin",
     "GroupNorm2d",
     "LayerNorm",
     "LogitLayer",
@@ -35,6 +43,10 @@ __all__ = [
     "contribution_maps",
     "default_logit_bias",
     "explanation_mode",
+    "for_gradients",
+    "frozen_twin",
+    "gradients_by_target",
     "linear_summary",
+    "summary_rows",
     "target_gradients",
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor, nn
 
 from .explanation_mode import explanation_mode
+from .fusion import for_gradients
 
 
 def linear_summary(model: nn.Module, encoded: Tensor, targets: Tensor) -> Tensor:
@@ -24,10 +27,15 @@ def linear_summary(model: nn.Module, encoded: Tensor, targets: Tensor) -> Tensor
 
     Source: TPAMI 2024, equations 9 to 11.
     """
-    x = encoded.detach().requires_grad_()
-    with torch.enable_grad(), explanation_mode(model):
-        logits = model(x)
-    return target_gradients(logits, x, targets)
+    return _stacked(summary_rows(model, encoded, targets), encoded, targets)
+
+
+def summary_rows(model: nn.Module, encoded: Tensor, targets: Tensor) -> Iterator[Tensor]:
+    """Return what `linear_summary` returns, target by target: K tensors `(B, 6, H, W)`."""
+    network, x = for_gradients(model, encoded)
+    with torch.enable_grad(), explanation_mode(network):
+        logits = network(x)
+    return gradients_by_target(logits, x, targets)
 
 
 def contribution_maps(weights: Tensor, encoded: Tensor) -> Tensor:
@@ -38,9 +46,6 @@ def contribution_maps(weights: Tensor, encoded: Tensor) -> Tensor:
 def target_gradients(logits: Tensor, x: Tensor, targets: Tensor) -> Tensor:
     """Return the gradients of the targets' logits by `x`: one backward pass per target, one shared graph.
 
-    Passes run one after the other: batching them needs K times the memory, and freshly mapped memory costs
-    more than the passes save.
-
     Args:
         logits: `(B, C)`, computed from `x`; an image's logits must not depend on other images of the batch.
         x: `(B, ...)`, requires a gradient.
@@ -49,10 +54,24 @@ def target_gradients(logits: Tensor, x: Tensor, targets: Tensor) -> Tensor:
     Returns:
         `(B, K, ...)`, detached.
     """
+    return _stacked(gradients_by_target(logits, x, targets), x, targets)
+
+
+def gradients_by_target(logits: Tensor, x: Tensor, targets: Tensor) -> Iterator[Tensor]:
+    """Return what `target_gradients` returns, target by target: K tensors `(B, ...)`.
+
+    Passes run one after the other: batching them needs K times the memory, and freshly mapped memory costs
+    more than the passes save.
+    """
     n_targets = targets.shape[1]
-    gradients = x.new_empty(x.shape[0], n_targets, *x.shape[1:])
     for k in range(n_targets):
         chosen = logits.gather(1, targets[:, k : k + 1]).sum()
         (gradient,) = torch.autograd.grad(chosen, x, retain_graph=k + 1 < n_targets)
-        gradients[:, k] = gradient
-    return gradients
+        yield gradient
+
+
+def _stacked(rows: Iterable[Tensor], x: Tensor, targets: Tensor) -> Tensor:
+    stacked = x.new_empty(x.shape[0], targets.shape[1], *x.shape[1:])
+    for k, row in enumerate(rows):
+        stacked[:, k] = row
+    return stacked
