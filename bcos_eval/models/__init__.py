@@ -1,5 +1,6 @@
 """Networks of the suite: architectures, registry, weights."""
 
+from .bcosify import bcosify
 from .classifier import Classifier
 from .load import load_model, shipped_card, shipped_weights
 from .published import PublishedWeights, published_weights
@@ -10,6 +11,7 @@ __all__ = [
     "Classifier",
     "ModelInfo",
     "PublishedWeights",
+    "bcosify",
     "load_model",
     "model_info",
     "published_weights",

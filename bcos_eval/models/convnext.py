@@ -35,7 +35,6 @@ class ConvNeXtLayout:
         width: Channels of the first stage; doubled at every stage.
         depths: Blocks per stage.
         stochastic_depth: Probability of dropping the last block in training; earlier ones less.
-        patch: Side and stride of the stem's convolution.
         uncentred_batch_norm: In the B-cos network, batch norm uncentred instead of position norm.
         input_size: Side in pixels of the images it is made for.
     """
@@ -43,7 +42,6 @@ class ConvNeXtLayout:
     width: int
     depths: tuple[int, int, int, int]
     stochastic_depth: float
-    patch: int = _PATCH
     uncentred_batch_norm: bool = False
     input_size: int = 224
 
@@ -53,8 +51,9 @@ class ConvNeXtLayout:
         return tuple(self.width * 2**stage for stage in range(len(self.depths)))
 
     def small(self) -> ConvNeXtLayout:
-        """Return the same topology for 64×64 images: 2×2 stem, a quarter of the width."""
-        return replace(self, width=self.width // 4, patch=2, input_size=64)
+        """Return a smaller network for 64×64 images: a third of the width, half the depth."""
+        first, second, third, fourth = ((depth + 1) // 2 for depth in self.depths)
+        return replace(self, width=self.width // 3, depths=(first, second, third, fourth), input_size=64)
 
 
 class ConvNeXt(Classifier):
@@ -69,8 +68,6 @@ class ConvNeXt(Classifier):
             )
         ]
         network = torchvision_models.ConvNeXt(stages, layout.stochastic_depth, num_classes=num_classes)
-        if layout.patch != _PATCH:
-            network.features[0][0] = nn.Conv2d(3, layout.width, layout.patch, stride=layout.patch)
         self.features = network.features
         self.avgpool = network.avgpool
         self.classifier = network.classifier
@@ -87,7 +84,7 @@ class BcosConvNeXt(Classifier):
         super().__init__(is_bcos=True, num_classes=num_classes, input_size=layout.input_size)
         norm = BatchNormUncentred2d if layout.uncentred_batch_norm else _position_norm
         layers: list[nn.Module] = [
-            BcosConv2d(6, layout.width, layout.patch, layout.patch, b=b),
+            BcosConv2d(6, layout.width, _PATCH, _PATCH, b=b),
             norm(layout.width),
         ]
         last = sum(layout.depths) - 1

@@ -26,7 +26,7 @@ class DenseNetLayout:
         growth: Channels that every layer adds.
         depths: Layers per block.
         stem_width: Channels of the stem.
-        small_stem: 3×3 convolution with stride 2 and no pooling, instead of 7×7 with stride 2 and 3×3 pooling.
+        small_stem: 3×3 convolution instead of 7×7, both with stride 2 and followed by 3×3 pooling.
         input_size: Side in pixels of the images it is made for.
     """
 
@@ -45,9 +45,16 @@ class DenseNetLayout:
         return channels + self.depths[-1] * self.growth
 
     def small(self) -> DenseNetLayout:
-        """Return the same topology for 64×64 images: small stem, 3/8 of the width."""
-        growth = 3 * self.growth // 8
-        return replace(self, growth=growth, stem_width=2 * growth, small_stem=True, input_size=64)
+        """Return a smaller network for 64×64 images: small stem, half the width and half the depth."""
+        first, second, third, fourth = (depth // 2 for depth in self.depths)
+        return replace(
+            self,
+            growth=self.growth // 2,
+            depths=(first, second, third, fourth),
+            stem_width=self.growth,
+            small_stem=True,
+            input_size=64,
+        )
 
 
 class DenseNet(Classifier):
@@ -60,7 +67,6 @@ class DenseNet(Classifier):
         )
         if layout.small_stem:
             network.features.conv0 = nn.Conv2d(3, layout.stem_width, 3, stride=2, padding=1, bias=False)
-            network.features.pool0 = nn.Identity()
         self.features = network.features
         self.classifier: nn.Module = network.classifier
 

@@ -15,7 +15,7 @@ from .classifier import Classifier
 from .download import fetch
 from .published import published_weights
 from .registry import ModelInfo, Variant, model_info
-from .weights_file import card_path, file_digest, load_strictly, read_weights
+from .weights_file import card_path, file_digest, load_strictly, read_weights, respelt
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 DEFAULT_DATASET = "shapes"
@@ -86,9 +86,7 @@ def _random(info: ModelInfo, dataset: str | None) -> Classifier:
     num_classes = IMAGENET_CLASSES
     names: tuple[str, ...] | None = None
     if variant == "small":
-        from bcos_eval.data import load_dataset
-
-        names = load_dataset(str(dataset)).class_names
+        names = _class_names(str(dataset))
         num_classes = len(names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -98,10 +96,20 @@ def _random(info: ModelInfo, dataset: str | None) -> Classifier:
     return model
 
 
+def _class_names(dataset: str) -> tuple[str, ...]:
+    """Return a dataset's classes, from the card of any weights shipped for it, so that no files are needed."""
+    from bcos_eval.data import load_dataset
+
+    card = next(iter(sorted(WEIGHTS_DIR.glob(f"*-{dataset}.json"))), None)
+    if card is not None:
+        return tuple(json.loads(card.read_text(encoding="utf-8"))["class_names"])
+    return load_dataset(dataset).class_names
+
+
 def _from_file(info: ModelInfo, path: Path) -> Classifier:
     state, identity = read_weights(path)
     variant: Variant = identity.get("variant", "imagenet")
-    model = info.build(variant, identity.get("num_classes") or _num_classes(state, path))
+    model = info.build(variant, identity.get("num_classes") or _num_classes(info, state))
     model.name = info.name
     load_strictly(model, state, path)
     if "class_names" in identity:
@@ -119,8 +127,10 @@ def imagenet_class_names() -> tuple[str, ...]:
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
-def _num_classes(state: dict[str, Tensor], path: Path) -> int:
-    matrices = [value for value in state.values() if value.ndim >= 2]
-    if not matrices:
-        raise InputError(f"{path} holds no weight matrix; pass a classifier's state dict")
-    return matrices[-1].shape[0]
+def _num_classes(info: ModelInfo, state: dict[str, Tensor]) -> int:
+    """Return the rows of the classifier's weights; a file's order of keys says nothing."""
+    with torch.device("meta"):
+        own = info.build("imagenet", IMAGENET_CLASSES).state_dict()
+    classifier = [key for key, value in own.items() if value.ndim >= 2][-1]
+    found = respelt(state, own).get(classifier)
+    return IMAGENET_CLASSES if found is None or found.ndim == 0 else found.shape[0]

@@ -15,8 +15,8 @@ from .resnet import RESNET_LAYOUTS, BcosResNet, ResNet
 from .vgg import VGG, VGG_LAYOUTS, BcosVGG
 from .vit import VIT_LAYOUTS, BcosSimpleViT, SimpleViT
 
-# "imagenet" is the published network for 224×224 images, "small" the same topology for 64×64 images with a
-# small stem and reduced width.
+# "imagenet" is the published network for 224×224 images, "small" one of the same family for 64×64 images; what it
+# leaves out is in `ModelInfo.small_note`.
 Variant = Literal["imagenet", "small"]
 
 _Layout = TypeVar("_Layout")
@@ -120,7 +120,8 @@ def _register_densenets() -> None:
             "DenseNet",
             {"imagenet": layout, "small": small},
             (DenseNet, BcosDenseNet),
-            small_note=f"3×3 stem with stride 2, no pooling, growth {small.growth} (ImageNet: {layout.growth})",
+            small_note=f"3×3 stem, growth {small.growth} (ImageNet: {layout.growth}), {sum(small.depths)} layers "
+            f"({sum(layout.depths)})",
             source="Huang et al., CVPR 2017 (torchvision)",
         )
 
@@ -147,7 +148,8 @@ def _register_convnexts() -> None:
             "ConvNeXt",
             {"imagenet": layout, "small": small},
             (ConvNeXt, BcosConvNeXt),
-            small_note=f"2×2 stem, first stage {small.width} wide (ImageNet: {layout.width})",
+            small_note=f"first stage {small.width} wide (ImageNet: {layout.width}), {sum(small.depths)} blocks "
+            f"({sum(layout.depths)})",
             source="Liu et al., CVPR 2022 (torchvision)",
         )
 
@@ -160,7 +162,10 @@ def _register_vits() -> None:
             "ViT-C" if layout.stem else "SimpleViT",
             {"imagenet": layout, "small": small},
             (SimpleViT, BcosSimpleViT),
-            small_note=f"patches of 8×8 pixels, {small.dim} channels (ImageNet: 16×16, {layout.dim})",
+            small_note=(
+                f"patches of 8×8 pixels (ImageNet: 16×16), {small.dim} channels ({layout.dim}), "
+                f"{small.depth} blocks ({layout.depth})"
+            ),
             source="Xiao et al., NeurIPS 2021" if layout.stem else "Beyer et al., 2022",
         )
 

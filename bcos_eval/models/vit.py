@@ -54,9 +54,16 @@ class ViTLayout:
     input_size: int = 224
 
     def small(self) -> ViTLayout:
-        """Return the same topology for 64×64 images: half the stride, half the width."""
+        """Return a smaller network for 64×64 images: half the stride, half the width, half the depth."""
         patch = self.patch if self.stem else self.patch // 2
-        return replace(self, dim=self.dim // 2, patch=patch, stem=self.stem[:-1], input_size=64)
+        return replace(
+            self,
+            dim=self.dim // 2,
+            depth=(self.depth + 1) // 2,
+            patch=patch,
+            stem=self.stem[:-1],
+            input_size=64,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         InputError: If they do not, naming the first few differences.
     """
     own = model.state_dict()
-    state = _respelt(state, own)
+    state = respelt(state, own)
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     reshaped = [key for key in own if key in state and own[key].shape != state[key].shape]
@@ -105,7 +105,7 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
     model.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
 
 
-def _respelt(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def respelt(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state dict with its keys spelt as the model spells them."""
     found = {_DOTTED_DENSE_LAYER.sub(r"\1\2.", key): value for key, value in state.items()}
     wanted = all(key.startswith(_SEQUENCE_PREFIX) for key in own)

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from bcos_eval.errors import InputError
 from bcos_eval.models import MODELS, load_model, shipped_weights
 from bcos_eval.models.registry import model_info, register_model
-from bcos_eval.models.weights_file import read_weights, round_weights, save_weights
+from bcos_eval.models.weights_file import load_strictly, read_weights, round_weights, save_weights
 
 
 class Payload:
@@ -57,6 +60,15 @@ def test_random_weights_are_the_published_network_and_reproducible():
     assert first.input_size == 224
     for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_random_weights_for_photographs_need_no_photographs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("BCOS_EVAL_DATA", raising=False)
+    model = load_model("vgg11_bnu", weights="random", dataset="tiny_imagenet20")
+    assert (model.num_classes, model.input_size, len(model.class_names)) == (20, 64, 20)
+    assert model.class_names[1] == "goldfish"
+    with pytest.raises(InputError, match=r"^unknown dataset 'tiny_imagenet21'; did you mean tiny_imagenet20 "):
+        load_model("vgg11_bnu", weights="random", dataset="tiny_imagenet21")
 
 
 def test_random_weights_leave_the_global_generator_alone():
@@ -172,3 +184,78 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path: Path):
     torch.save([1, 2, 3], path)
     with pytest.raises(InputError, match=r"holds no state dict; save model\.state_dict\(\) into it$"):
         load_model("bcos_resnet18", weights=path)
+
+
+def test_files_with_a_sequences_prefix_fit_networks_without_and_the_other_way_round(tmp_path: Path):
+    path = tmp_path / "weights.pth"
+    vit = model_info("bcos_vitc_ti_patch1_14").build("small", 5)
+    for model, respelt in (
+        (small_model(), {f"0.{key}": value for key, value in small_model().state_dict().items()}),
+        (vit, {key.removeprefix("0."): value for key, value in vit.state_dict().items()}),
+        (vit, {f"module.{key}": value for key, value in vit.state_dict().items()}),
+    ):
+        torch.save(respelt, path)
+        state, _ = read_weights(path)
+        wanted = {key: value.clone() for key, value in model.state_dict().items()}
+        for parameter in model.parameters():
+            parameter.data.zero_()
+        load_strictly(model, state, path)
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, wanted[key])
+
+
+def test_a_foreign_safetensors_file_loads_whatever_the_order_of_its_keys(tmp_path: Path):
+    path = tmp_path / "foreign.safetensors"
+    state = model_info("resnet18").build("imagenet", 5).state_dict()
+    save_file({key: state[key] for key in sorted(state)}, path)
+    model = load_model("resnet18", weights=path)
+    assert model.num_classes == 5
+    assert torch.equal(model.fc.weight, state["fc.weight"])
+
+
+def test_old_densenet_files_load_with_dotted_names_and_without_batch_counts(tmp_path: Path):
+    model = model_info("densenet121").build("small", 5)
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value + 1
+        for key, value in model.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    path = tmp_path / "densenet.pth"
+    torch.save(old, path)
+    load_strictly(model, read_weights(path)[0], path)
+    assert torch.equal(model.features.norm5.weight, old["features.norm5.weight"])
+    layer = model.features.denseblock1.denselayer1
+    assert torch.equal(layer.conv2.weight, old["features.denseblock1.denselayer1.conv.2.weight"])
+
+
+def test_imagenet_weights_of_a_model_without_any_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bcos_eval.models.load.published_weights", lambda _: None)
+    with pytest.raises(InputError, match=r"^no weights for model 'resnet34' on dataset 'imagenet' \("):
+        load_model("resnet34", dataset="imagenet")
+
+
+MEASURE = """
+import sys, time
+from pathlib import Path
+from bcos_eval.models import load_model
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+start, before = time.process_time(), peak()
+model = load_model(sys.argv[1], weights="random")
+print(peak() - before, sum(value.nbytes for value in model.state_dict().values()), time.process_time() - start)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from /proc")
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_is_built_in_ten_seconds_within_three_times_its_size(name: str):
+    command = [sys.executable, "-c", MEASURE, name]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    grown, size, seconds = map(float, out.split())
+    assert grown <= 3 * size
+    assert seconds < 10

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
+import torch
 
 from bcos_eval.data import load_dataset
 from bcos_eval.models import MODELS, load_model, shipped_card, shipped_weights
+from bcos_eval.models.load import WEIGHTS_DIR
 from bcos_eval.training.accuracy import top1_accuracy
 from bcos_eval.training.images import read_all
 
@@ -30,6 +33,27 @@ def test_files_are_small_and_have_a_card_that_is_theirs(key: tuple[str, str]):
     assert (card["model"], card["dataset"]) == key
     assert card["licence"]
     assert len(card["git_commit"]) == 40
+
+
+@pytest.mark.parametrize("key", FILES, ids="-".join)
+def test_every_file_has_the_digest_in_its_card(key: tuple[str, str]):
+    path = FILES[key]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == shipped_card(path)["sha256"]
+
+
+@pytest.mark.parametrize("key", FILES, ids="-".join)
+def test_cards_describe_the_network_that_is_built(key: tuple[str, str]):
+    card, info = shipped_card(FILES[key]), MODELS[key[0]]
+    with torch.device("meta"):
+        network = info.build(card["variant"], card["num_classes"])
+    assert sum(parameter.numel() for parameter in network.parameters()) == card["parameters"]
+    assert card["variant_note"] == info.small_note
+    assert len(card["class_names"]) == card["num_classes"]
+
+
+def test_every_weights_file_belongs_to_a_model_and_every_card_to_a_file():
+    assert sorted(FILES.values()) == sorted(WEIGHTS_DIR.glob("*.safetensors"))
+    assert {path.stem for path in FILES.values()} == {path.stem for path in WEIGHTS_DIR.glob("*.json")}
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
