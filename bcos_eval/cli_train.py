@@ -20,6 +20,12 @@ import click
     type=click.FloatRange(0, 1, min_open=True),
     help="Smallest area share of a random crop.  [default: the recipe's]",
 )
+@click.option(
+    "--init",
+    "initial",
+    type=click.Path(path_type=Path),
+    help="Weights of the same model to start from; the classifier may have other classes.  [default: random]",
+)
 @click.option("--seed", type=int, default=0, help="Seed of weights, order and augmentation.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, …")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Whether to use torch.compile.")
@@ -30,6 +36,7 @@ def train_command(
     out: Path,
     epochs: int | None,
     crop_scale_min: float | None,
+    initial: Path | None,
     seed: int,
     device: str,
     compiled: bool,
@@ -40,6 +47,7 @@ def train_command(
     from bcos_eval.engine.atomic_write import require_writable
     from bcos_eval.engine.network import choose_device
     from bcos_eval.models import model_info
+    from bcos_eval.models.weights_file import file_digest, read_weights
     from bcos_eval.training import TrainingRequest, default_recipe, train
 
     recipe = replace(default_recipe(is_bcos=model_info(model).is_bcos, dataset=dataset), seed=seed)
@@ -47,7 +55,13 @@ def train_command(
         recipe = replace(recipe, epochs=epochs)
     if crop_scale_min is not None:
         recipe = replace(recipe, crop_scale_min=crop_scale_min)
+    if initial is not None:
+        read_weights(initial)  # names what is wrong with the file before the images are read
+        recipe = replace(recipe, initial_weights=file_digest(initial))
     place = str(choose_device(device))
     require_writable(out)
-    path = train(TrainingRequest(model, dataset, data_dir, recipe, out, compiled=compiled, device=place))
+    request = TrainingRequest(
+        model, dataset, data_dir, recipe, out, compiled=compiled, device=place, initial=initial
+    )
+    path = train(request)
     click.echo(f"weights: {path}")

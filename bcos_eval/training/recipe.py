@@ -24,6 +24,7 @@ class Recipe:
         ema_decay: Decay per step of an exponential moving average of the weights; 0 for none.
         precision: Autocast type of the training steps; weights and evaluation are float32.
         seed: Of initial weights, order and augmentation.
+        initial_weights: SHA-256 of the file that training started from; empty for random weights.
     """
 
     loss: Literal["bce_off_labels", "cross_entropy"]
@@ -39,6 +40,7 @@ class Recipe:
     ema_decay: float = 0.0
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     seed: int = 0
+    initial_weights: str = ""
 
 
 # Crops of a photograph still show the class; the small objects of generated scenes would be cut away.

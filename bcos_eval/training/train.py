@@ -13,12 +13,13 @@ from bcos_eval.data import load_dataset
 from bcos_eval.data.sample import Dataset
 from bcos_eval.models.classifier import Classifier
 from bcos_eval.models.registry import model_info
-from bcos_eval.models.weights_file import card_path, round_weights, save_weights
+from bcos_eval.models.weights_file import card_path, file_digest, round_weights, save_weights
 from bcos_eval.seeding import derived_seed
 from bcos_eval.version import __version__
 
 from .accuracy import top1_accuracy
 from .images import read_all
+from .initial import card_of, start_from
 from .loop import Trainer
 from .recipe import Recipe
 
@@ -44,6 +45,7 @@ class TrainingRequest:
         out: Folder that receives `<model>-<dataset>.safetensors` and `.json`, and the checkpoint meanwhile.
         compiled: Whether to use `torch.compile`.
         device: Where to train.
+        initial: Weights to start from; `recipe.initial_weights` is their digest.
     """
 
     model: str
@@ -53,6 +55,7 @@ class TrainingRequest:
     out: Path
     compiled: bool = True
     device: str = "cpu"
+    initial: Path | None = None
 
 
 def train(request: TrainingRequest) -> Path:
@@ -69,7 +72,10 @@ def train(request: TrainingRequest) -> Path:
     validation_set = load_dataset(request.dataset, request.data_dir, split="val")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(request.recipe.seed, "weights"))
-        model = info.build("small", len(training_set.class_names)).to(request.device)
+        model = info.build("small", len(training_set.class_names))
+    if request.initial is not None:
+        start_from(model, request.initial)
+    model.to(request.device)
     model.name, model.class_names = info.name, training_set.class_names
     model.to(memory_format=torch.channels_last)
 
@@ -103,11 +109,12 @@ def _write(
         "dataset": request.dataset,
         "variant": "small",
         "variant_note": model_info(request.model).small_note,
-        "licence": _LICENCES.get(request.dataset, _UNKNOWN_LICENCE),
+        "licence": _licence(request),
         "num_classes": model.num_classes,
         "class_names": list(model.class_names),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "recipe": asdict(request.recipe),
+        "initial_weights": None if request.initial is None else request.initial.stem,
         "train_digest": load_dataset(request.dataset, request.data_dir, split="train").digest(),
         "val_digest": validation_set.digest(),
         "val_images": len(table.labels),
@@ -119,8 +126,18 @@ def _write(
         "git_commit": _git_commit(),
     }
     save_weights(model, path, card)
+    card["sha256"] = file_digest(path)
     card_path(path).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def _licence(request: TrainingRequest) -> str:
+    """Return what the training images allow, those of the initial weights included."""
+    own = _LICENCES.get(request.dataset, _UNKNOWN_LICENCE)
+    if request.initial is None:
+        return own
+    inherited = card_of(request.initial).get("licence", _UNKNOWN_LICENCE)
+    return own if inherited == own else f"{own}; initial weights: {inherited}"
 
 
 def _git_commit() -> str:

@@ -1,0 +1,46 @@
+"""Weights that a training run starts from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from bcos_eval.errors import InputError
+from bcos_eval.models.weights_file import card_path, read_weights, respelt
+
+
+def start_from(model: nn.Module, path: Path) -> None:
+    """Copy every tensor of a weights file that fits the model; the rest, usually the classifier, stays random.
+
+    Args:
+        model: The network; changed in place.
+        path: A `.safetensors` or `.pth` file of the same architecture with any number of classes.
+
+    Raises:
+        InputError: If the file cannot be read or belongs to another architecture.
+    """
+    own = model.state_dict()
+    state = respelt(read_weights(path)[0], own)
+    fitting = {key: value.to(own[key].dtype) for key, value in state.items() if _fits(key, value, own)}
+    foreign = [key for key in (*state, *own) if (key in state) != (key in own)]
+    reshaped = [key for key in state if key in own and key not in fitting]
+    # The classifier: a weight and a bias, first in the classes that changed.
+    if foreign or any(state[key].shape[1:] != own[key].shape[1:] for key in reshaped):
+        raise InputError(
+            f"--init {path} is of another architecture ({', '.join([*foreign, *reshaped][:3])}); "
+            "pass weights of the same --model"
+        )
+    model.load_state_dict(fitting, strict=False)
+
+
+def card_of(path: Path) -> dict[str, Any]:
+    """Return the model card beside a weights file, or nothing if it has none."""
+    card = card_path(path)
+    return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+
+
+def _fits(key: str, value: Tensor, own: dict[str, Tensor]) -> bool:
+    return key in own and own[key].shape == value.shape
