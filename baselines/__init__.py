@@ -1,8 +1,11 @@
 """Post-hoc explainers and controls: all targets of an image in one call."""
 
 from . import (  # noqa: F401 - they register
+    attention_gradients,
+    bcos_relative,
     controls,
     deeplift,
+    extremal,
     gradcam,
     gradients,
     guided,
@@ -12,6 +15,7 @@ from . import (  # noqa: F401 - they register
     linear_summary,
     occlusion,
     rise,
+    rollout,
     scorecam,
     smoothgrad,
 )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .gradients import input_gradients
+from .gradients import input_gradients, stack_targets
 from .model_state import ForwardHook, forward_hooks
 from .network import Network
 from .registry import register_explainer
@@ -32,7 +32,7 @@ def deep_lift(model: Network, images: Tensor, targets: Tensor) -> Tensor:
         references = _inputs_of(relus, model, torch.zeros_like(encoded[:1]))
         with forward_hooks(relus, _rescale_rule(iter(references))):
             multipliers = input_gradients(model, encoded, targets)
-    return (multipliers * encoded[:, None]).sum(2)
+            return stack_targets(((encoded * by_input).sum(1) for by_input in multipliers), images)
 
 
 @contextmanager

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Iterable, Iterator
+from typing import cast
 
-from bcos_eval.bcos import target_gradients
+import torch
+from torch import Tensor, nn
+
+from bcos_eval.bcos import for_gradients, gradients_by_target
 
 from .network import Network
 from .registry import register_explainer
 
 
-def input_gradients(model: Network, encoded: Tensor, targets: Tensor) -> Tensor:
+def input_gradients(model: Network, encoded: Tensor, targets: Tensor) -> Iterator[Tensor]:
     """Return the gradients of the targets' logits by the network input, from one forward pass.
 
     Args:
@@ -19,16 +23,23 @@ def input_gradients(model: Network, encoded: Tensor, targets: Tensor) -> Tensor:
         targets: `(B, K)`.
 
     Returns:
-        `(B, K, C, H, W)`.
+        Target by target, so that one at a time is in memory: K tensors `(B, C, H, W)`.
     """
-    x = encoded.detach().requires_grad_()
-    return target_gradients(model(x), x, targets)
+    network, x = for_gradients(cast("nn.Module", model), encoded)
+    return gradients_by_target(network(x), x, targets)
+
+
+def stack_targets(maps: Iterable[Tensor], images: Tensor) -> Tensor:
+    """Return maps `(B, K, H, W)` from those of each target `(B, H, W)`; `images` `(B, …, H, W)` give the size."""
+    stacked = list(maps)
+    return torch.stack(stacked, 1) if stacked else images.new_empty(len(images), 0, *images.shape[-2:])
 
 
 @register_explainer("grad", source="Baehrens et al., JMLR 2010; signed, as in the B-cos papers")
 def gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return the signed gradient of each target's logit, summed over input channels, `(B, K, H, W)`."""
-    return input_gradients(model, model.encode(images), targets).sum(2)
+    gradients = input_gradients(model, model.encode(images), targets)
+    return stack_targets((by_input.sum(1) for by_input in gradients), images)
 
 
 @register_explainer("ixg", source="Shrikumar et al., arXiv:1605.01713")
@@ -38,4 +49,5 @@ def input_times_gradient(model: Network, images: Tensor, targets: Tensor) -> Ten
     Taken outside explanation mode: on a B-cos network this differs from the linear summary.
     """
     encoded = model.encode(images)
-    return (input_gradients(model, encoded, targets) * encoded[:, None]).sum(2)
+    gradients = input_gradients(model, encoded, targets)
+    return stack_targets(((encoded * by_input).sum(1) for by_input in gradients), images)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .gradcam import grad_cam
-from .gradients import input_gradients
+from .gradients import input_gradients, stack_targets
 from .model_state import forward_hooks
 from .network import Network
 from .registry import register_explainer
 
 
 def guided_gradients(model: Network, encoded: Tensor, targets: Tensor) -> Tensor:
-    """Return input gradients `(B, K, C, H, W)` of which every ReLU module lets only the positive part pass."""
+    """Return input gradients summed over channels, `(B, K, H, W)`; ReLU modules pass only their positive part."""
     relus = [module for module in model.modules() if isinstance(module, nn.ReLU)]
     with forward_hooks(relus, _stop_negative_gradients):
-        return input_gradients(model, encoded, targets)
+        gradients = input_gradients(model, encoded, targets)
+        return stack_targets((by_input.sum(1) for by_input in gradients), encoded)
 
 
 @register_explainer(
@@ -26,7 +27,7 @@ def guided_backprop(model: Network, images: Tensor, targets: Tensor) -> Tensor:
 
     Only `nn.ReLU` modules are guided; a ReLU that a network calls as a function passes its plain gradient.
     """
-    return guided_gradients(model, model.encode(images), targets).sum(2)
+    return guided_gradients(model, model.encode(images), targets)
 
 
 @register_explainer("guided_gradcam", source="Selvaraju et al., ICCV 2017", needs_features=True, needs_relu=True)

@@ -60,6 +60,7 @@ def _path_mean(
     mean = end.new_zeros(len(targets), *end.shape)
     for part in batches(len(nodes), end[0].numel(), batch_pixels):
         points = nodes[part, None, None, None] * end
-        gradients = input_gradients(model, points, targets.expand(len(points), -1))  # (n, K, C, H, W)
-        mean += torch.einsum("n,nkchw->kchw", weights[part], gradients)
+        gradients = input_gradients(model, points, targets.expand(len(points), -1))
+        for k, of_points in enumerate(gradients):
+            mean[k] += torch.einsum("n,nchw->chw", weights[part], of_points)
     return mean

@@ -6,8 +6,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from bcos_eval.bcos import contribution_maps, linear_summary
+from bcos_eval.bcos import summary_rows
 
+from .gradients import stack_targets
 from .network import Network
 from .registry import register_explainer
 
@@ -19,4 +20,5 @@ def bcos_contributions(model: Network, images: Tensor, targets: Tensor) -> Tenso
     The maps sum to the logit minus the model's logit bias. One forward pass serves all targets.
     """
     encoded = model.encode(images)
-    return contribution_maps(linear_summary(cast("nn.Module", model), encoded, targets), encoded)
+    rows = summary_rows(cast("nn.Module", model), encoded, targets)
+    return stack_targets(((encoded * weights).sum(1) for weights in rows), images)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bcos_eval.errors import IncompatibleError, InputError, unknown_name
 
+from .attention_matrices import has_attention
 from .model_state import frozen
 from .network import Network, device_of, name_of
 
@@ -33,6 +34,7 @@ class ExplainerInfo:
         needs_bcos: Whether only B-cos networks can be explained.
         needs_features: Whether the network must offer `features` and `head`, or the user a `layer`.
         needs_relu: Whether only networks with ReLU modules can be explained.
+        needs_attention: Whether only vision transformers can be explained.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ExplainerInfo:
     needs_bcos: bool = False
     needs_features: bool = False
     needs_relu: bool = False
+    needs_attention: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,11 @@ class Explainer:
                 f"method '{self.info.name}' changes how gradients pass ReLU modules and '{name_of(model)}' has "
                 "none; use grad or ixg"
             )
+        if self.info.needs_attention and not has_attention(model):
+            raise IncompatibleError(
+                f"method '{self.info.name}' follows the self-attention of vision transformers and "
+                f"'{name_of(model)}' has none; use gradcam, ixg or another method"
+            )
         split = hasattr(model, "features") and hasattr(model, "head")
         if self.info.needs_features and not split and not params.get("layer"):
             raise IncompatibleError(
@@ -125,6 +133,7 @@ def register_explainer(
     needs_bcos: bool = False,
     needs_features: bool = False,
     needs_relu: bool = False,
+    needs_attention: bool = False,
 ) -> Callable[[F], F]:
     """Register a function `(model, images, targets, *, …) -> maps` as an explainer; it is returned unchanged.
 
@@ -147,6 +156,7 @@ def register_explainer(
             needs_bcos=needs_bcos,
             needs_features=needs_features,
             needs_relu=needs_relu,
+            needs_attention=needs_attention,
         )
         EXPLAINERS[name] = Explainer(info, function)
         return function

@@ -50,7 +50,8 @@ def smooth_grad(
             noise = _noise(part.stop - part.start, image, generator)
             noisy = model.encode(image + deviation * noise)
             gradients = input_gradients(model, noisy, wanted.expand(len(noisy), -1))
-            total += gradients.sum((0, 2))
+            for k, of_noisy in enumerate(gradients):
+                total[k] += of_noisy.sum((0, 1))
         maps.append(total / n_samples)
     return torch.stack(maps)
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from bcos_eval.errors import InputError
-from bcos_eval.plugins import Network, Param, find_explainer
+from bcos_eval.own_plugins import explainer_named, explainer_of
+from bcos_eval.plugins import Network, Param
 
 
 def explain(
-    model: nn.Module, images: Tensor, targets: Tensor, method: str = "bcos", *, seed: int = 0, **params: Param
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    method: str | Callable[..., Tensor] = "bcos",
+    *,
+    seed: int = 0,
+    **params: Param,
 ) -> Tensor:
     """Return signed attributions of some images for some classes.
 
@@ -20,7 +28,8 @@ def explain(
         model: From `load_model`, or any module that has `encode(images)` and maps encoded images to logits.
         images: `(B, 3, H, W)`, floating point, pixels in [0, 1].
         targets: Classes to explain, integers `(B,)` for one per image or `(B, K)` for several.
-        method: Registered explainer, see `bcos-eval list methods`.
+        method: Registered explainer, see `bcos-eval list methods`; `FILE.py:NAME`, which runs that file; or a
+            function of your own `(model, images, targets (B, K), *, seed, …) -> maps (B, K, H, W)`.
         seed: Seed of explainers that draw.
         params: Parameters of the explainer.
 
@@ -38,7 +47,7 @@ def explain(
         >>> bcos_eval.explain(model, torch.rand(2, 3, 64, 64), torch.tensor([0, 3])).shape
         torch.Size([2, 1, 64, 64])
     """
-    explainer = find_explainer(method)
+    explainer = explainer_named(method) if isinstance(method, str) else explainer_of(_name_of(method), method)
     if not callable(getattr(model, "encode", None)):
         raise InputError(
             f"the model {type(model).__name__} has no encode(images), which maps images in [0, 1] to its input; "
@@ -47,6 +56,10 @@ def explain(
     _check_images(images)
     network = cast("Network", model)
     return explainer(network, images.float(), _two_dimensional(targets, len(images)), seed=seed, **params)
+
+
+def _name_of(function: object) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _check_images(images: Tensor) -> None:

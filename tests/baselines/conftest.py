@@ -8,6 +8,7 @@ from torch import nn
 
 from bcos_eval.bcos import BcosConv2d
 from bcos_eval.models.classifier import Classifier
+from bcos_eval.models.vit import BcosSimpleViT, SimpleViT, ViTLayout
 
 N_CLASSES = 5
 
@@ -87,6 +88,19 @@ def standard():
 @pytest.fixture
 def bcos():
     return _seeded(ToyBcosNetwork)
+
+
+TOY_LAYOUT = ViTLayout(dim=16, heads=2, depth=3, patch=4, input_size=24)
+
+
+@pytest.fixture
+def standard_transformer():
+    return _seeded(SimpleViT, TOY_LAYOUT, N_CLASSES)
+
+
+@pytest.fixture
+def bcos_transformer():
+    return _seeded(BcosSimpleViT, TOY_LAYOUT, N_CLASSES)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from bcos_eval.errors import IncompatibleError, InputError
 
 BCOS_ONLY = {name for name, explainer in EXPLAINERS.items() if explainer.info.needs_bcos}
 NEEDS_RELU = {name for name, explainer in EXPLAINERS.items() if explainer.info.needs_relu}
+NEEDS_ATTENTION = {name for name, explainer in EXPLAINERS.items() if explainer.info.needs_attention}
 
 # Few samples keep the tests quick; the contract does not depend on them.
 QUICK = {
@@ -21,6 +22,7 @@ QUICK = {
     "intgrad": {"n_steps": 5},
     "kernelshap": {"n_samples": 20, "kernel_size": 1},
     "smoothgrad": {"n_samples": 5},
+    "extremal": {"n_steps": 3},
     "occlusion": {"size": 8, "stride": 5},
     "rise": {"n_masks": 20, "n_cells": 3, "keep_probability": 0.5},
 }
@@ -38,6 +40,8 @@ def model(request, explainer):
         pytest.skip("exists for B-cos networks only")
     if request.param == "bcos" and name in NEEDS_RELU:
         pytest.skip("exists for networks with ReLU modules only")
+    if name in NEEDS_ATTENTION:
+        return request.getfixturevalue(f"{request.param}_transformer")
     return request.getfixturevalue(request.param)
 
 
@@ -123,7 +127,7 @@ def assert_unchanged(model, before):
 
 def make_it_awkward(model):
     model.train()
-    model.conv1.eval()
+    next(module for module in model.modules() if not list(module.children())).eval()
     first, second, *_ = model.parameters()
     first.requires_grad_(False)
     second.grad = torch.ones_like(second)
