@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from .registry import DATASETS, DatasetInfo, load_dataset
-from .sample import Dataset, Sample
-from .stimulus import Stimulus
+from .sample import CounterfactualDataset, Dataset, Sample
+from .stimulus import Counterfactuals, Stimulus
 
-__all__ = ["DATASETS", "Dataset", "DatasetInfo", "Sample", "Stimulus", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "CounterfactualDataset",
+    "Counterfactuals",
+    "Dataset",
+    "DatasetInfo",
+    "Sample",
+    "Stimulus",
+    "load_dataset",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -80,7 +80,12 @@ def grid_stimulus(stimulus_id: str, samples: Sequence[Sample], *, placement: Pla
 
 
 def grid_stimuli(
-    dataset: Dataset, grids: Sequence[Sequence[int]], *, placement: Placement, first: int = 0
+    dataset: Dataset,
+    grids: Sequence[Sequence[int]],
+    *,
+    placement: Placement,
+    first: int = 0,
+    prepare: Callable[[Sample], Sample] | None = None,
 ) -> Iterator[Stimulus]:
     """Grids of positions in a dataset as stimuli, read one at a time.
 
@@ -89,15 +94,26 @@ def grid_stimuli(
         grids: n² positions in dataset order per grid, from `bcos_grids` or `rao_grids`.
         placement: "column_major" for the B-cos presets, "row_major" for Rao et al.'s.
         first: Number of the first grid, where a shard starts later than 0.
+        prepare: Changes every sample before it becomes a cell.
 
     Raises:
         UnreadableImageError: If an image cannot be read.
     """
     for number, indices in enumerate(grids, start=first):
         n = _side(len(indices))
-        yield grid_stimulus(
-            f"grid{n}x{n}/{number:06d}", [dataset[index] for index in indices], placement=placement
-        )
+        samples = [dataset[index] for index in indices]
+        cells = samples if prepare is None else [prepare(sample) for sample in samples]
+        yield grid_stimulus(f"grid{n}x{n}/{number:06d}", cells, placement=placement)
+
+
+def corners_only(stimulus: Stimulus) -> Stimulus:
+    """A row-major grid with the top left and the bottom right cell as its only targets, K = 2."""
+    return replace(
+        stimulus,
+        targets=stimulus.targets[[0, -1]],
+        regions=stimulus.regions[[0, -1]],
+        sample_ids=(stimulus.sample_ids[0], stimulus.sample_ids[-1]),
+    )
 
 
 def no_grid_error(n: int, *, n_classes: int, n_needed: int) -> IncompatibleError:

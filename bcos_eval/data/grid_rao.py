@@ -32,7 +32,13 @@ def confident_for_all(
 
 
 def rao_grids(
-    labels: Sequence[int], eligible: Tensor, *, n: int = 3, n_grids: int = 500, seed: int = _OFFICIAL_SEED
+    labels: Sequence[int],
+    eligible: Tensor,
+    *,
+    n: int = 3,
+    n_grids: int = 500,
+    seed: int = _OFFICIAL_SEED,
+    repeat_corners: bool = False,
 ) -> list[tuple[int, ...]]:
     """Grids of random images from random classes; no image is used twice.
 
@@ -42,10 +48,12 @@ def rao_grids(
         n: Cells per side.
         n_grids: Number of grids wanted.
         seed: Seed of a torch generator.
+        repeat_corners: Whether the first and the last image of a grid show the same class, two different images
+            of it; there are n² − 1 classes in a grid then. Meant for DiFull and DiPart.
 
     Returns:
         For each grid the dataset positions of its n² images, in the order of row-major placement. Fewer than
-        `n_grids` where images are left in fewer than n² classes.
+        `n_grids` where images are left in fewer classes than a grid has.
 
     Raises:
         IncompatibleError: If not a single grid can be filled.
@@ -56,12 +64,12 @@ def rao_grids(
     """
     generator = torch.Generator().manual_seed(seed)
     queues = _shuffled_queues(labels, eligible, generator)
-    draw = _ClassDraw(queues, n * n, generator)
+    draw = _ClassDraw(queues, n * n, generator, repeat_corners)
     grids: list[tuple[int, ...]] = []
-    while len(grids) < n_grids and draw.n_open() >= n * n:
+    while len(grids) < n_grids and draw.is_possible():
         grids.append(tuple(queues[place].pop() for place in draw()))
     if n_grids > 0 and not grids:
-        raise no_grid_error(n, n_classes=draw.n_open(), n_needed=n * n)
+        raise no_grid_error(n, n_classes=draw.n_open(), n_needed=draw.n_classes)
     return grids
 
 
@@ -78,25 +86,43 @@ def _shuffled_queues(labels: Sequence[int], eligible: Tensor, generator: torch.G
 
 
 class _ClassDraw:
-    """Draws of `n_cells` different classes that have images left."""
+    """Draws of classes that have images left for their cells of a grid.
 
-    def __init__(self, queues: list[list[int]], n_cells: int, generator: torch.Generator) -> None:
+    Attributes:
+        n_classes: Different classes in a grid.
+    """
+
+    def __init__(
+        self, queues: list[list[int]], n_cells: int, generator: torch.Generator, repeat_corners: bool
+    ) -> None:
+        self.n_classes = n_cells - 1 if repeat_corners else n_cells
         self._queues = queues
-        self._n_cells = n_cells
+        self._repeat_corners = repeat_corners
         self._generator = generator
         self._n_vain = 0
 
     def n_open(self) -> int:
         return sum(bool(queue) for queue in self._queues)
 
+    def is_possible(self) -> bool:
+        fullest = max(map(len, self._queues), default=0)
+        return self.n_open() >= self.n_classes and fullest >= 1 + self._repeat_corners
+
     def __call__(self) -> list[int]:
         while self._n_vain < _MAX_VAIN_DRAWS:
             drawn = self._draw(list(range(len(self._queues))))
-            if all(self._queues[place] for place in drawn):
+            if self._has_images(drawn):
                 return drawn
             self._n_vain += 1
-        return self._draw([place for place, queue in enumerate(self._queues) if queue])
+        left = [place for place, queue in enumerate(self._queues) if queue]
+        while not self._has_images(drawn := self._draw(left)):
+            pass  # the corners' class had one image; possible draws exist, see `is_possible`
+        return drawn
+
+    def _has_images(self, drawn: list[int]) -> bool:
+        return all(len(self._queues[place]) >= drawn.count(place) for place in drawn)
 
     def _draw(self, places: list[int]) -> list[int]:
-        permutation = torch.randperm(len(places), generator=self._generator)[: self._n_cells]
-        return [places[position] for position in permutation.tolist()]
+        permutation = torch.randperm(len(places), generator=self._generator)[: self.n_classes]
+        drawn = [places[position] for position in permutation.tolist()]
+        return [*drawn, drawn[0]] if self._repeat_corners else drawn

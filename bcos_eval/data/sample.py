@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
+
+from .stimulus import Counterfactuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +66,13 @@ class Dataset(Protocol):
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at a position in dataset order."""
+        ...
+
+
+@runtime_checkable
+class CounterfactualDataset(Dataset, Protocol):
+    """A dataset that can show its scenes without one of their parts."""
+
+    def counterfactuals(self, index: int) -> Counterfactuals:
+        """The scene at a position in dataset order, without each of its parts in turn."""
         ...

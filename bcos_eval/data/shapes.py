@@ -15,14 +15,18 @@ from torch import Tensor
 from bcos_eval.errors import InputError, unknown_name
 
 from .sample import Sample
+from .shapes_counterfactuals import render_without_each, visible_parts
 from .shapes_render import Flags, Images, render_with_and_without_object
 from .shapes_scene import CLASS_NAMES, GENERATOR_VERSION, Integers, Scenes, describe_scenes, scene_labels
+from .stimulus import Counterfactuals
 
 DEFAULT_SIZES = {"train": 10_000, "val": 2_000}
 
 # Scenes rendered at once: the arrays of one block stay in the processor's cache (20 to 100 are alike).
 _BLOCK = 50
 _CACHED_BLOCKS = 40
+# Scenes whose versions without a part are kept, 0.4 MB each: a shard of a run, which every method looks at.
+_CACHED_VARIANTS = 64
 
 
 class RenderedScenes(NamedTuple):
@@ -95,6 +99,7 @@ class ShapesDataset:
         self.seed = seed
         self._size = DEFAULT_SIZES[split] if size is None else size
         self._blocks: OrderedDict[int, RenderedScenes] = OrderedDict()
+        self._variants: OrderedDict[int, tuple[Images, Flags]] = OrderedDict()
 
     @functools.cached_property
     def sample_ids(self) -> Sequence[str]:
@@ -141,9 +146,21 @@ class ShapesDataset:
         """What is in the scenes at some positions, for rendering them with elements left out."""
         return describe_scenes(np.asarray(indices, dtype=np.int64), split=self.split, seed=self.seed)
 
+    def counterfactuals(self, index: int) -> Counterfactuals:
+        """The scene at a position without each of its parts; see `visible_parts`. The last ones are kept."""
+        self._require_index(index)
+        if index not in self._variants:
+            scene = self.scenes([index])
+            regions, parts = visible_parts(scene)
+            self._variants[index] = render_without_each(scene, parts), regions
+            if len(self._variants) > _CACHED_VARIANTS:
+                self._variants.popitem(last=False)
+        self._variants.move_to_end(index)
+        images, regions = self._variants[index]
+        return Counterfactuals(_to_tensor(images), torch.from_numpy(regions.copy()))
+
     def _rendered(self, index: int) -> tuple[RenderedScenes, int]:
-        if not 0 <= index < self._size:
-            raise IndexError(f"index {index} is outside the dataset; it has {self._size} samples, from 0.")
+        self._require_index(index)
         number, row = divmod(index, _BLOCK)
         if number not in self._blocks:
             first = number * _BLOCK
@@ -154,12 +171,16 @@ class ShapesDataset:
         self._blocks.move_to_end(number)
         return self._blocks[number], row
 
+    def _require_index(self, index: int) -> None:
+        if not 0 <= index < self._size:
+            raise IndexError(f"index {index} is outside the dataset; it has {self._size} samples, from 0.")
+
 
 def _require_split(split: str) -> None:
     if split not in DEFAULT_SIZES:
         raise unknown_name("split", split, DEFAULT_SIZES)
 
 
-def _to_tensor(image: Images) -> Tensor:
-    """Return pixels `(3, H, W)`, float32 in [0, 1]."""
-    return torch.from_numpy(image.transpose(2, 0, 1).copy()).to(torch.float32) / 255
+def _to_tensor(images: Images) -> Tensor:
+    """Return pixels `(…, H, W, 3)` as `(…, 3, H, W)`, float32 in [0, 1]."""
+    return torch.from_numpy(np.moveaxis(images, -1, -3).copy()).to(torch.float32) / 255

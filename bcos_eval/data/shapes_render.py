@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .shapes_geometry import OUTLINES, Plane
 from .shapes_random import Floats, Stream
-from .shapes_scene import NO_CUT, OBJECT, SIDE, Figure, Scenes, random_colours
+from .shapes_scene import N_CELLS, NO_CUT, OBJECT, SIDE, Figure, Scenes, random_colours
 from .shapes_texture import PLAIN, TEXTURES, value_noise
 
 Images = npt.NDArray[np.uint8]
@@ -20,6 +20,7 @@ _SHADOW_OFFSET = 2.5  # pixels, away from the light
 _SHADOW_BLUR = 4.0  # pixels
 _RIM = 2.5  # pixels over which edges darken
 _NOISE = 9.0  # 8-bit levels; triangular, so a standard deviation of 0.41 times that
+_FADE = 4.0  # pixels over which a plain cell passes into its neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,37 @@ def render(scenes: Scenes, leave_out: Flags | None = None) -> Images:
         shown = figure.present if leave_out is None else figure.present & ~leave_out[:, position]
         _paint(canvas, scenes, figure, shown)
     return _developed(canvas, scenes)
+
+
+def render_variants(scene: Scenes, leave_out: Flags, plain_cells: Flags) -> Images:
+    """Return one scene with different parts left out, `(R, 64, 64, 3)` uint8; what they share is computed once.
+
+    Args:
+        scene: A single scene.
+        leave_out: True for the elements that are absent, `(R, E)` as for `render`, with the same bytes.
+        plain_cells: True for the cells whose background has lost its texture, `(R, N_CELLS)`, row-major: what
+            is left is the change of colour across the whole image. Pixels outside a cell are byte-identical.
+
+    Raises:
+        ValueError: If there are several scenes, or `leave_out` or `plain_cells` has another shape.
+    """
+    n, n_elements = len(leave_out), len(scene.figures)
+    shapes = (len(scene.keys), leave_out.shape, plain_cells.shape)
+    if shapes != (1, (n, n_elements), (n, N_CELLS)):
+        raise ValueError(
+            f"{shapes[0]} scenes, leave_out {shapes[1]} and plain_cells {shapes[2]}; "
+            f"give 1 scene, {(n, n_elements)} and {(n, N_CELLS)}."
+        )
+    canvas = _background(scene, plain_cells)
+    for position, figure in enumerate(scene.figures):
+        if not figure.present[0]:
+            continue
+        paint = _painted(figure, scene.light, np.zeros(1, dtype=np.int64))
+        under = canvas[:, :, paint.vertical[0], paint.horizontal[0]]
+        painted = under * (1.0 - paint.shade)
+        painted += paint.cover * (paint.colours - painted)
+        under[:] = np.where(leave_out[:, position, None, None, None], under, painted)
+    return _developed(canvas, scene)
 
 
 def render_with_and_without_object(scenes: Scenes) -> tuple[Images, Images, Flags]:
@@ -179,7 +211,7 @@ def _relief(figure: Figure, rows: npt.NDArray[np.int64], towards_light: Plane, d
     return 1.0 + strength * (np.clip(slope, -1.5, 1.5) - rim)
 
 
-def _background(scenes: Scenes) -> Plane:
+def _background(scenes: Scenes, plain_cells: Flags | None = None) -> Plane:
     """Return the scenery behind all figures, `(B, 3, 64, 64)`."""
     stream = Stream(scenes.keys, 3)
     colours = [
@@ -189,11 +221,27 @@ def _background(scenes: Scenes) -> Plane:
     coarse = value_noise(stream, cells=2, side=SIDE)
     mixed = 0.55 * value_noise(stream, cells=4, side=SIDE) + 0.45 * value_noise(stream, cells=10, side=SIDE)
     fine = value_noise(stream, cells=24, side=SIDE) - 0.5
+    grain = _column(stream.uniform(0.04, 0.22))
+    if plain_cells is not None:
+        # The means of both noises take their place.
+        faded = _plainness(plain_cells)
+        mixed = mixed + faded * (0.5 - mixed)
+        fine = fine - faded * fine
     ends = [
         pair[:, 0, :, None, None] + mixed[:, None] * (pair[:, 1] - pair[:, 0])[..., None, None] for pair in colours
     ]
-    grain = _column(stream.uniform(0.04, 0.22))
     return ends[0] + coarse[:, None] * (ends[1] - ends[0]) + (grain * fine)[:, None]
+
+
+def _plainness(plain_cells: Flags) -> Plane:
+    """Return how much of the texture is missing, `(B, 64, 64)` in [0, 1]: 0 at the border of a cell, 1 inside."""
+    n = math.isqrt(N_CELLS)
+    to_border = np.arange(SIDE, dtype=np.float32) % np.float32(SIDE / n) + np.float32(0.5)
+    to_border = np.minimum(to_border, np.float32(SIDE / n) - to_border)
+    step = np.clip(to_border / np.float32(_FADE), 0.0, 1.0)
+    step = step * step * (np.float32(3.0) - np.float32(2.0) * step)
+    chosen = plain_cells.reshape(-1, n, n).repeat(SIDE // n, axis=1).repeat(SIDE // n, axis=2)
+    return step[:, None] * step[None, :] * chosen.astype(np.float32)
 
 
 def _developed(canvas: Plane, scenes: Scenes) -> Images:

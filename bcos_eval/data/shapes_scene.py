@@ -46,6 +46,7 @@ ELEMENT_NAMES = (
     "object",
 )
 OBJECT = len(ELEMENT_NAMES) - 1
+N_CELLS = 16  # square cells of the background, whose texture can be left out one by one
 
 Integers = npt.NDArray[np.int64]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
 from bcos_eval.errors import UnreadableImageError
 
-from .sample import Dataset, Sample
-from .stimulus import Stimulus
+from .sample import CounterfactualDataset, Dataset, Sample
+from .stimulus import Counterfactuals, Stimulus
 
 
 def balanced_order(labels: Sequence[int]) -> list[int]:
@@ -30,10 +31,14 @@ def balanced_order(labels: Sequence[int]) -> list[int]:
     return sorted(range(len(labels)), key=lambda index: (turns[index], labels[index]))
 
 
-def single_stimulus(sample: Sample) -> Stimulus:
+def single_stimulus(sample: Sample, counterfactuals: Callable[[], Counterfactuals] | None = None) -> Stimulus:
     """A sample as a stimulus with K = 1, its label as target.
 
     The region `(1, H, W)` is all False where the dataset does not say, or where the crop left nothing of it.
+
+    Args:
+        sample: What is shown.
+        counterfactuals: Renders it without each of its parts, see `Stimulus`.
 
     Raises:
         ValueError: If the region's shape is not the image's.
@@ -53,7 +58,19 @@ def single_stimulus(sample: Sample) -> Stimulus:
         targets=torch.tensor([sample.label]),
         regions=region[None],
         sample_ids=(sample.sample_id,),
+        counterfactuals=counterfactuals,
     )
+
+
+def stimulus_at(dataset: Dataset, index: int) -> Stimulus:
+    """The sample at a position as a stimulus, with its counterfactuals where the dataset renders them.
+
+    Raises:
+        UnreadableImageError: If the image cannot be read.
+    """
+    if not isinstance(dataset, CounterfactualDataset):
+        return single_stimulus(dataset[index])
+    return single_stimulus(dataset[index], functools.partial(dataset.counterfactuals, index))
 
 
 def single_stimuli(
@@ -75,10 +92,10 @@ def single_stimuli(
     """
     for index in indices:
         try:
-            sample = dataset[index]
+            stimulus = stimulus_at(dataset, index)
         except UnreadableImageError as error:
             if on_unreadable is None:
                 raise
             on_unreadable(index, error)
             continue
-        yield single_stimulus(sample)
+        yield stimulus

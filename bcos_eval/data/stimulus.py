@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactuals:
+    """One scene again and again, each time without one of its parts.
+
+    Attributes:
+        images: The scene without part r, `(R, 3, H, W)`, float32 in [0, 1].
+        regions: True on the pixels of part r, `(R, H, W)` bool; disjoint, none empty.
+    """
+
+    images: Tensor
+    regions: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +31,7 @@ class Stimulus:
         targets: Class indices to explain, `(K,)` int64.
         regions: True where the target's evidence is, `(K, H, W)` bool; all False where unknown.
         sample_ids: The sample behind each target, length K.
+        counterfactuals: Renders the image without each of its parts; None where nobody can.
     """
 
     stimulus_id: str
@@ -24,3 +39,4 @@ class Stimulus:
     targets: Tensor
     regions: Tensor
     sample_ids: tuple[str, ...]
+    counterfactuals: Callable[[], Counterfactuals] | None = None

@@ -94,3 +94,25 @@ def test_pool_is_the_intersection_over_models():
 
 def test_probability_equal_to_the_threshold_is_confident():
     assert confident_for_all(torch.tensor([[0.99]], dtype=torch.float64), torch.tensor([[True]])).item()
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_repeated_corners_show_two_images_of_one_class_and_the_other_cells_one_each(n):
+    labels, eligible = pool(12, 400)
+    grids = rao_grids(labels, eligible, n=n, n_grids=20, repeat_corners=True)
+    used = [index for grid in grids for index in grid]
+    assert len(grids) == 20
+    assert len(used) == len(set(used))
+    for grid in grids:
+        classes = [labels[index] for index in grid]
+        assert classes[0] == classes[-1]
+        assert len(set(classes)) == n * n - 1
+
+
+def test_repeated_corners_end_when_no_class_has_two_images_left():
+    grids = rao_grids([0, 0, 1, 2], torch.ones(4, dtype=torch.bool), n=2, n_grids=5, repeat_corners=True)
+    assert len(grids) == 1
+    assert grids[0][0] in (0, 1)
+    assert grids[0][-1] in (0, 1)
+    with pytest.raises(IncompatibleError):
+        rao_grids([0, 1, 2, 3], torch.ones(4, dtype=torch.bool), n=2, repeat_corners=True)
