@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 # Importing a metric's module registers its presets.
-from . import incremental_deletion, pixel_deletion, pixel_insertion
+from . import difull, dipart, incremental_deletion, pixel_deletion, pixel_insertion, sensitivity
 from .auc import region_auc
+from .completeness import completeness_residual
+from .counterfactual_deletion import partial_rank_correlation
 from .energy_pg import energy_pointing_game
 from .entropy import mass_entropy, normalised_entropy
+from .faithfulness_correlation import linear_correlation
+from .focus import focus_score
 from .grid_pg import grid_pointing_game
-from .iou import thresholded_iou
+from .imputation import linear_imputation
+from .infidelity import squared_errors
+from .iou import box_iou, thresholded_iou
 from .pixel_perturbation import coda_counts
 from .pointing_game import pointing_hits
+from .randomisation import covered_fraction, layers_by_use
 from .registry import (
     DEFAULT_PRESETS,
     METRICS,
+    Explained,
     Metric,
     MetricInfo,
     Predict,
@@ -24,6 +32,7 @@ from .registry import (
 )
 from .relevance_mass import relevance_mass_accuracy
 from .relevance_rank import relevance_rank_accuracy
+from .road import road_curves
 from .single_deletion import rank_correlation
 from .sparseness import gini_index
 from .top_k import top_k_intersection
@@ -31,19 +40,30 @@ from .top_k import top_k_intersection
 __all__ = [
     "DEFAULT_PRESETS",
     "METRICS",
+    "Explained",
     "Metric",
     "MetricInfo",
     "Predict",
     "Scored",
     "Status",
+    "box_iou",
     "coda_counts",
+    "completeness_residual",
+    "covered_fraction",
+    "difull",
+    "dipart",
     "energy_pointing_game",
+    "focus_score",
     "get_metric",
     "gini_index",
     "grid_pointing_game",
     "incremental_deletion",
+    "layers_by_use",
+    "linear_correlation",
+    "linear_imputation",
     "mass_entropy",
     "normalised_entropy",
+    "partial_rank_correlation",
     "pixel_deletion",
     "pixel_insertion",
     "pointing_hits",
@@ -52,6 +72,9 @@ __all__ = [
     "register_metric",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
+    "road_curves",
+    "sensitivity",
+    "squared_errors",
     "thresholded_iou",
     "top_k_intersection",
 ]

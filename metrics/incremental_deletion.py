@@ -11,6 +11,7 @@ from .fills import rgb_zero
 from .perturbation import Perturbation, perturbation_curves, scored_curves
 from .ranking import least_first, most_first
 from .registry import Batch, MetricInfo, Scored, register_metric
+from .remembered import memory_of
 
 # idsds@8e84200 incremental_deletion.py: fractions 0/32 … 31/32, the whole image is never removed.
 N_FRACTIONS = 32
@@ -67,5 +68,6 @@ def _scored(batch: Batch, order_of: Callable[[Tensor], Tensor], batch_size: int)
         batch.targets,
         probability=lambda encoded: model.logits(encoded).softmax(-1),
         batch_size=batch_size,
+        remember=memory_of(model, "softmax"),
     )
     return scored_curves(batch, curves, curves.mean(-1))

@@ -22,6 +22,7 @@ from .perturbation import (
 )
 from .ranking import least_first, most_first
 from .registry import Batch, MetricInfo, Scored, register_metric
+from .remembered import memory_of
 
 # protocols.md 5.3: the suite's curve.
 N_STEPS = 50
@@ -50,7 +51,13 @@ def deletion_curves(
     counts = equal_counts(batch.maps.shape[-2] * batch.maps.shape[-1], N_STEPS)
     example = Perturbation(batch.images, PIXEL_FILLS[fill](batch.images), order_of(batch.maps), counts)
     probability = pixel_probability(batch.model)
-    return perturbation_curves(example, batch.targets, probability=probability, batch_size=batch_size), counts
+    return perturbation_curves(
+        example,
+        batch.targets,
+        probability=probability,
+        batch_size=batch_size,
+        remember=memory_of(batch.model, "pixels"),
+    ), counts
 
 
 def _info(preset: str, direction: Literal["higher", "lower"], low: float, source: str) -> MetricInfo:
@@ -106,6 +113,10 @@ def _score_rise(batch: Batch, *, batch_size: int) -> Scored:
     counts = stepped_counts(batch.maps.shape[-2] * batch.maps.shape[-1], RISE_STEP)
     example = Perturbation(encoded, torch.zeros_like(encoded), most_first(batch.maps), counts)
     curves = perturbation_curves(
-        example, batch.targets, probability=encoded_probability(batch.model), batch_size=batch_size
+        example,
+        batch.targets,
+        probability=encoded_probability(batch.model),
+        batch_size=batch_size,
+        remember=memory_of(batch.model, "encoded"),
     )
     return scored_curves(batch, curves, normalised_area(curves))

@@ -18,6 +18,7 @@ from .perturbation import (
 from .pixel_deletion import DEFAULT_BATCH_SIZE, DEFAULT_FILL, N_STEPS, RISE_STEP
 from .ranking import most_first
 from .registry import Batch, MetricInfo, Scored, register_metric
+from .remembered import memory_of
 
 _SUITE_SOURCE = "Petsiuk et al. 2018, in pixel space, 50 steps over all pixels"
 
@@ -46,7 +47,13 @@ def _score_insertion(batch: Batch, *, fill: str, batch_size: int) -> Scored:
     counts = equal_counts(batch.maps.shape[-2] * batch.maps.shape[-1], N_STEPS)
     example = Perturbation(PIXEL_FILLS[fill](batch.images), batch.images, most_first(batch.maps), counts)
     probability = pixel_probability(batch.model)
-    curves = perturbation_curves(example, batch.targets, probability=probability, batch_size=batch_size)
+    curves = perturbation_curves(
+        example,
+        batch.targets,
+        probability=probability,
+        batch_size=batch_size,
+        remember=memory_of(batch.model, "pixels"),
+    )
     return scored_curves(batch, curves, normalised_area(curves, counts))
 
 
@@ -66,6 +73,10 @@ def _score_rise(batch: Batch, *, batch_size: int) -> Scored:
     counts = stepped_counts(batch.maps.shape[-2] * batch.maps.shape[-1], RISE_STEP)
     example = Perturbation(rise_blurred(encoded), encoded, most_first(batch.maps), counts)
     curves = perturbation_curves(
-        example, batch.targets, probability=encoded_probability(batch.model), batch_size=batch_size
+        example,
+        batch.targets,
+        probability=encoded_probability(batch.model),
+        batch_size=batch_size,
+        remember=memory_of(batch.model, "encoded"),
     )
     return scored_curves(batch, curves, normalised_area(curves))

@@ -11,6 +11,7 @@ from torch import Tensor
 from .perturbation import Perturbation, encoded_probability, normalised_area, perturbation_curves, scored_curves
 from .ranking import least_first, most_first
 from .registry import Batch, MetricInfo, Scored, register_metric
+from .remembered import memory_of
 
 # CoDA-Nets@32c829f pixel_configs.py: a quarter of the pixels, one point every 1/128 of them.
 CODA_FRACTION = 0.25
@@ -74,6 +75,10 @@ def _scored(batch: Batch, order_of: Callable[[Tensor], Tensor], batch_size: int)
     n_pixels = batch.maps.shape[-2] * batch.maps.shape[-1]
     perturbation = Perturbation(encoded, torch.zeros_like(encoded), order_of(batch.maps), coda_counts(n_pixels))
     curves = perturbation_curves(
-        perturbation, batch.targets, probability=encoded_probability(batch.model), batch_size=batch_size
+        perturbation,
+        batch.targets,
+        probability=encoded_probability(batch.model),
+        batch_size=batch_size,
+        remember=memory_of(batch.model, "encoded"),
     )
     return scored_curves(batch, curves, normalised_area(curves))

@@ -11,10 +11,18 @@ from .registry import Batch, Scored
 from .shapes import require_matching
 from .smoothing import smooth
 
+# Rao et al. score maps whose positive sum does not exceed this as 0.
+RAO_ZERO_MASS = 1e-7
+
 
 def no_mass(total: Tensor) -> Tensor:
     """Return True where there is no positive mass at all."""
     return total <= 0
+
+
+def rao_no_mass(total: Tensor) -> Tensor:
+    """Return True where the positive mass is none by the threshold of Rao et al., which ALOE shares."""
+    return total <= RAO_ZERO_MASS
 
 
 def positive_mass(maps: Tensor, regions: Tensor, *, smoothing: int = 1) -> tuple[Tensor, Tensor]:
@@ -31,8 +39,13 @@ def positive_mass(maps: Tensor, regions: Tensor, *, smoothing: int = 1) -> tuple
     Raises:
         ValueError: If the shapes differ.
     """
-    require_matching(maps, regions)
-    positive = smooth(maps, smoothing).clamp_min(0)
+    return mass_of_smoothed(smooth(maps, smoothing), regions)
+
+
+def mass_of_smoothed(smoothed: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `positive_mass` returns, of maps `(B, K, H, W)` that are smoothed already, float64."""
+    require_matching(smoothed, regions)
+    positive = smoothed.clamp_min(0)
     inside = positive * regions.to(positive.device)
     return inside.flatten(2).sum(-1), positive.flatten(2).sum(-1)
 

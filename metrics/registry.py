@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .precision import in_float64
 from .shapes import require_batch_shapes
@@ -16,6 +16,8 @@ from .shapes import require_batch_shapes
 _N_NEAR_MATCHES = 3
 
 Param = float | int | str
+# How a network is shown a stimulus; see `MetricInfo`.
+View = Literal["plain", "rescaled", "strided", "strided_padded", "difull", "dipart"]
 
 
 class Status(StrEnum):
@@ -48,6 +50,41 @@ class Predict(Protocol):
         ...
 
 
+class Counterfactuals(Protocol):
+    """One scene without each of its R parts in turn."""
+
+    @property
+    def images(self) -> Tensor:
+        """Pictures without part r, `(R, 3, H, W)` in [0, 1]."""
+        ...
+
+    @property
+    def regions(self) -> Tensor:
+        """True on the pixels of part r, `(R, H, W)` bool; disjoint, none empty."""
+        ...
+
+
+class Explained(Predict, Protocol):
+    """The model together with the explainer that made the maps, as metrics see them that explain again."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The model itself; to be copied, never changed."""
+        ...
+
+    def explain(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Map images `(B, 3, H, W)` and targets `(B, K)` to maps `(B, K, H, W)`, as the scored maps were made."""
+        ...
+
+    def constant_terms(self, encoded: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what belongs to no pixel of each target's logit: bias and position codes, `(B, K)` each."""
+        ...
+
+    def with_network(self, network: nn.Module) -> Explained:
+        """Return the same explainer on another network."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MetricInfo:
     """What tables, figures and the engine must know of a metric without running it.
@@ -55,7 +92,7 @@ class MetricInfo:
     Attributes:
         name: Registered name.
         preset: One reading of the metric; scores compare within a preset only.
-        stimulus: Whether units are cells of grids or single images.
+        stimulus: Whether units are cells of grids, classes of mosaics or single images.
         needs_predict: Whether scoring runs the model.
         direction: Which scores are better.
         low: Smallest score possible.
@@ -65,11 +102,18 @@ class MetricInfo:
         source: Paper or code with its place.
         defaults: Parameters with their values. `pool` (how grids are drawn) and `n` (cells per side)
             describe the stimulus and are read by whoever makes it.
+        needs_explain: Whether scoring also explains again, see `Explained`.
+        scale_invariant: Whether a map times a positive number has the same score.
+        needs_counterfactuals: Whether scoring compares with images that lack a part of the scene.
+        view: How the network is shown a grid: whole ("plain"), with cells scaled down so that the grid has the
+            network's native size ("rescaled"), through overlapping windows of a cell's size ("strided",
+            "strided_padded"), or with its head, or all of it, cut off from the other cells ("dipart", "difull").
+        note: Whom the preset is for, where that is not everyone.
     """
 
     name: str
     preset: str
-    stimulus: Literal["grid", "single"]
+    stimulus: Literal["grid", "mosaic", "single"]
     needs_predict: bool
     direction: Literal["higher", "lower"]
     low: float
@@ -77,6 +121,11 @@ class MetricInfo:
     chance: Literal["area"] | float | None
     source: str
     defaults: Mapping[str, Param] = field(default_factory=dict)
+    needs_explain: bool = False
+    scale_invariant: bool = True
+    needs_counterfactuals: bool = False
+    view: View = "plain"
+    note: str = ""
 
     @property
     def key(self) -> str:
@@ -92,7 +141,8 @@ class Scored:
         values: Scores `(B, K)`, float64; NaN where undefined.
         status: Status of each unit, B tuples of length K.
         chance: Chance level of each unit `(B, K)`, float64; NaN where unknown.
-        curves: Model outputs along the perturbation `(B, K, T)`, float64; None for other metrics.
+        curves: What a figure needs beyond the score `(B, K, T)`, float64: model outputs along the perturbation, or
+            a small map row by row; None for metrics without.
     """
 
     values: Tensor
@@ -111,6 +161,8 @@ class Batch:
         targets: Explained classes `(B, K)`, int64.
         regions: True where the target's evidence is, `(B, K, H, W)` bool; all False where unknown.
         predict: The model, for metrics that need it.
+        seed: Seed of the run, for metrics that draw at random.
+        counterfactuals: For each image, the scene without its parts; empty for metrics that do not need them.
     """
 
     maps: Tensor
@@ -118,6 +170,8 @@ class Batch:
     targets: Tensor
     regions: Tensor
     predict: Predict | None
+    seed: int = 0
+    counterfactuals: Sequence[Counterfactuals] = ()
 
     @property
     def model(self) -> Predict:
@@ -129,6 +183,19 @@ class Batch:
         if self.predict is None:
             raise ValueError("predict is None; a perturbation metric runs the model: pass one as predict=…")
         return self.predict
+
+    @property
+    def explained(self) -> Explained:
+        """The model with its explainer, for metrics that declared the need.
+
+        Raises:
+            ValueError: If none was given, or a model alone.
+        """
+        if not hasattr(self.model, "explain"):
+            raise ValueError(
+                "predict has no explain(); this metric explains again: pass a model with its explainer."
+            )
+        return cast("Explained", self.model)
 
 
 class Metric(Protocol):
@@ -146,6 +213,9 @@ class Metric(Protocol):
         targets: Tensor,
         regions: Tensor,
         predict: Predict | None = None,
+        *,
+        seed: int = 0,
+        counterfactuals: Sequence[Counterfactuals] = (),
         **params: Param,
     ) -> Scored:
         """Score B stimuli with K targets each; see `Batch` for the tensors and `Scored` for the result."""
@@ -170,17 +240,26 @@ class RegisteredMetric:
         targets: Tensor,
         regions: Tensor,
         predict: Predict | None = None,
+        *,
+        seed: int = 0,
+        counterfactuals: Sequence[Counterfactuals] = (),
         **params: Param,
     ) -> Scored:
         """Score B stimuli with K targets each.
 
         Raises:
-            ValueError: If shapes or types do not match, a parameter is unknown or the model is missing.
+            ValueError: If shapes or types do not match, a parameter is unknown, or the model or the scenes
+                without their parts are missing.
         """
         require_batch_shapes(maps, images, targets, regions)
         values = resolve_params(self.info, params)
         exact = in_float64(maps)
-        batch = Batch(exact, images, targets, regions.to(exact.device), predict)
+        if self.info.needs_counterfactuals and len(counterfactuals) != len(images):
+            raise ValueError(
+                f"{len(counterfactuals)} counterfactuals for {len(images)} images; '{self.info.key}' compares "
+                "with scenes that lack a part: pass counterfactuals=…, one entry per image."
+            )
+        batch = Batch(exact, images, targets, regions.to(exact.device), predict, seed, counterfactuals)
         return self.function(batch, **values)
 
 

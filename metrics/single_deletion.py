@@ -23,13 +23,14 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
     Ties get average ranks; NaN where either side is constant.
     """
-    ranks = [_centred_ranks(values) for values in (first, second)]
+    ranks = [centred_ranks(values) for values in (first, second)]
     covariance = (ranks[0] * ranks[1]).sum(-1)
     scale = (ranks[0].square().sum(-1) * ranks[1].square().sum(-1)).sqrt()
     return (covariance / scale).clamp(-1, 1).masked_fill(scale == 0, torch.nan)
 
 
-def _centred_ranks(values: Tensor) -> Tensor:
+def centred_ranks(values: Tensor) -> Tensor:
+    """Return ranks along the last axis, float64 on the CPU, minus their mean; ties get average ranks."""
     ranks = torch.from_numpy(stats.rankdata(in_float64(values).cpu().numpy(), axis=-1))
     return ranks - (values.shape[-1] + 1) / 2
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bcos_eval.data import Counterfactuals
 from bcos_eval.metrics import get_metric
 from bcos_eval.metrics.registry import Param, Predict, Scored
 
@@ -26,21 +27,50 @@ def map_v() -> Tensor:
     return torch.tensor(V, dtype=torch.float64)[None, None]
 
 
+class Weights(nn.Module):
+    """The weights of a toy model, as a layer that can be initialised again."""
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weights, requires_grad=False)
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight)
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        return (encoded * self.weight).flatten(1).sum(1)
+
+
 @dataclass(frozen=True)
 class LinearSigmoid:
-    """Two classes with logits ±w·x, sigmoid probabilities and pixels as they are."""
+    """Two classes with logits ±w·x, explained by w∘x, sigmoid probabilities and pixels as they are."""
 
     weights: Tensor
+    layer: Weights | None = None
 
     def encode(self, images: Tensor) -> Tensor:
         return images
 
     def logits(self, encoded: Tensor) -> Tensor:
-        logit = (encoded * self.weights).flatten(1).sum(1)
+        logit = self.network(encoded)
         return torch.stack([logit, -logit], dim=1)
 
     def probability(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
+
+    @property
+    def network(self) -> nn.Module:
+        return self.layer or Weights(self.weights)
+
+    def explain(self, images: Tensor, targets: Tensor) -> Tensor:
+        contribution = (images * self.network.weight).sum(1, keepdim=True)
+        return contribution * (1 - 2 * targets)[..., None, None]
+
+    def constant_terms(self, encoded: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros(targets.shape), torch.zeros(targets.shape)
+
+    def with_network(self, network: nn.Module) -> LinearSigmoid:
+        return replace(self, layer=network)
 
 
 @pytest.fixture
@@ -49,9 +79,21 @@ def linear_sigmoid() -> Callable[[Tensor], Predict]:
     return LinearSigmoid
 
 
+def without_bands(image: Tensor) -> Counterfactuals:
+    """An image `(3, H, W)` without one of eight bands, which are black then and differ in size."""
+    height, width = image.shape[1:]
+    band = torch.bucketize(torch.arange(height) / height, torch.tensor([0.1, 0.25, 0.5]), right=True)
+    part = 2 * band[:, None] + (torch.arange(width) >= width // 2)
+    regions = part == torch.arange(8)[:, None, None]
+    return Counterfactuals(image.masked_fill(regions[:, None], 0), regions)
+
+
 @pytest.fixture
 def score() -> Callable[..., Scored]:
-    """Score maps with a metric; images are black, targets 0 and regions everything unless given."""
+    """Score maps with a metric; images are black, targets 0 and regions everything unless given.
+
+    Metrics of counterfactuals get `without_bands` unless others are given.
+    """
 
     def run(
         key: str,
@@ -61,14 +103,18 @@ def score() -> Callable[..., Scored]:
         images: Tensor | None = None,
         targets: Tensor | None = None,
         predict: Predict | None = None,
+        counterfactuals: Sequence[Counterfactuals] | None = None,
         **params: Param,
     ) -> Scored:
         n_images, n_targets, height, width = maps.shape
         everything = torch.ones(maps.shape, dtype=torch.bool)
         black = torch.zeros(n_images, 3, height, width)
+        shown = black if images is None else images
+        if get_metric(key).info.needs_counterfactuals:
+            params["counterfactuals"] = counterfactuals or [without_bands(image) for image in shown]
         return get_metric(key).score(
             maps,
-            black if images is None else images,
+            shown,
             torch.zeros(n_images, n_targets, dtype=torch.int64) if targets is None else targets,
             everything if regions is None else regions,
             predict,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bcos_eval.metrics import Status, thresholded_iou
+from bcos_eval.metrics import Status, box_iou, thresholded_iou
 
 
 def _box(rows, columns):
@@ -73,3 +73,60 @@ def test_a_region_of_one_pixel_is_met_or_missed(map_v):
     maps[0, 0, 2, 1] = 1
     assert thresholded_iou(maps, _box(2, 1)).item() == 1
     assert thresholded_iou(maps, _box(1, 2)).item() == 0
+
+
+def _slow_box_iou(image, region, threshold, smoothing):
+    height, width = image.shape
+    radius = smoothing // 2
+    smoothed = {}
+    for i in range(height):
+        for j in range(width):
+            near = [
+                float(image[r, c])
+                for r in range(max(i - radius, 0), min(i + radius + 1, height))
+                for c in range(max(j - radius, 0), min(j + radius + 1, width))
+            ]
+            smoothed[i, j] = max(sum(near) / smoothing**2, 0)
+    low, high = min(smoothed.values()), max(smoothed.values())
+    high_ones = [place for place, value in smoothed.items() if (value - low) / (high - low) >= threshold]
+    return _iou_of_boxes(_box_of(high_ones), _box_of([tuple(p) for p in region.nonzero().tolist()]))
+
+
+def _box_of(places):
+    rows, columns = [row for row, _ in places], [column for _, column in places]
+    return {(i, j) for i in range(min(rows), max(rows) + 1) for j in range(min(columns), max(columns) + 1)}
+
+
+def _iou_of_boxes(one, two):
+    return len(one & two) / len(one | two)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("threshold", "smoothing"), [(0.3, 5), (0.6, 3), (0.8, 1)])
+def test_the_iou_of_boxes_equals_the_definition_in_loops(seed, threshold, smoothing):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(1, 1, 9, 11, generator=generator, dtype=torch.float64)
+    region = torch.rand(1, 1, 9, 11, generator=generator) < 0.1
+    expected = _slow_box_iou(maps[0, 0], region[0, 0], threshold, smoothing)
+    assert box_iou(maps, region, threshold, smoothing).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_box_around_the_object_scores_one_whatever_the_object_s_form(score):
+    region = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
+    for k in range(8):
+        region[0, 0, 5 + k, 4 + k] = region[0, 0, 12 - k, 4 + k] = True
+    maps = torch.zeros(1, 1, 20, 20)
+    maps[0, 0, 5:13, 4:12] = 1
+    scored = score("iou/how_to_probe", maps, region, smoothing=1)
+    assert scored.values.item() == 1
+    assert scored.status == ((Status.OK,),)
+
+
+def test_the_iou_of_boxes_is_zero_without_positive_entries_and_undefined_without_a_region(score):
+    maps = torch.stack([torch.zeros(8, 8), -torch.rand(8, 8), torch.rand(8, 8)])[None]
+    regions = torch.zeros(1, 3, 8, 8, dtype=torch.bool)
+    regions[0, :2, 0, 0] = True
+    scored = score("iou/how_to_probe", maps, regions)
+    assert scored.values[0, :2].tolist() == [0.0, 0.0]
+    assert scored.values[0, 2].isnan()
+    assert scored.status == ((Status.ZERO_MAP, Status.ZERO_MAP, Status.EMPTY_REGION),)

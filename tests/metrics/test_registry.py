@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -181,7 +182,7 @@ class TestEveryMetric:
         score(key, maps, regions, images=images, predict=linear_sigmoid(torch.ones(3, SIDE, SIDE)))
         assert all(torch.equal(a, b) for a, b in zip(before, (maps, images, regions), strict=True))
 
-    def test_positive_scaling_changes_nothing(self, key, score, linear_sigmoid):
+    def test_positive_scaling_changes_nothing_where_it_is_claimed(self, key, score, linear_sigmoid):
         generator = torch.Generator().manual_seed(4)
         maps = torch.randn(2, 2, SIDE, SIDE, generator=generator, dtype=torch.float64)
         images = torch.rand(2, 3, SIDE, SIDE, generator=generator)
@@ -190,8 +191,9 @@ class TestEveryMetric:
         scores = [
             score(key, factor * maps, regions, images=images, predict=predict).values for factor in (1, 1e-3, 50)
         ]
-        torch.testing.assert_close(scores[1], scores[0], rtol=0, atol=1e-9)
-        torch.testing.assert_close(scores[2], scores[0], rtol=0, atol=1e-9)
+        for scaled in scores[1:]:
+            equal = torch.allclose(scaled, scores[0], rtol=0, atol=1e-9)
+            assert equal == METRICS[key].info.scale_invariant
 
     def test_a_zero_map_is_marked(self, key, score, linear_sigmoid):
         predict = linear_sigmoid(torch.ones(3, SIDE, SIDE))
@@ -210,3 +212,13 @@ class TestEveryMetric:
         message = "predict is None; a perturbation metric runs the model: pass one as predict=…"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             score(key, torch.ones(1, 1, SIDE, SIDE))
+
+    def test_its_explainer_is_demanded_where_needed(self, key, score, linear_sigmoid):
+        model = linear_sigmoid(torch.ones(3, SIDE, SIDE))
+        alone = SimpleNamespace(encode=model.encode, logits=model.logits, probability=model.probability)
+        if not METRICS[key].info.needs_explain:
+            score(key, torch.ones(1, 1, SIDE, SIDE), predict=alone)
+            return
+        message = "predict has no explain(); this metric explains again: pass a model with its explainer."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            score(key, torch.ones(1, 1, SIDE, SIDE), predict=alone)

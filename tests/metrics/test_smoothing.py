@@ -4,8 +4,9 @@ import re
 
 import pytest
 import torch
+from torchvision.transforms.v2.functional import gaussian_blur
 
-from bcos_eval.metrics.smoothing import smooth
+from bcos_eval.metrics.smoothing import gaussian_smooth, smooth
 
 
 def _slow_mean(image, kernel):
@@ -40,3 +41,23 @@ def test_an_even_or_absent_kernel_is_refused(kernel):
     message = f"smoothing is {kernel}; give an odd number of pixels, 1 for none."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         smooth(torch.ones(1, 1, 4, 4), kernel)
+
+
+def test_the_gaussian_equals_torchvision_s_blur():
+    maps = torch.randn(2, 3, 20, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = gaussian_blur(maps, [9, 9], [2.25, 2.25])
+    torch.testing.assert_close(gaussian_smooth(maps, 9, 2.25), expected, rtol=0, atol=1e-9)
+
+
+def test_the_gaussian_leaves_a_constant_map_as_it_is():
+    maps = torch.full((1, 1, 70, 66), 0.3, dtype=torch.float64)
+    torch.testing.assert_close(gaussian_smooth(maps, 129, 32.25), maps, rtol=0, atol=1e-9)
+
+
+def test_a_gaussian_wider_than_the_mirrored_map_is_refused():
+    message = (
+        "a Gaussian of 129 pixels cannot be mirrored at the border of maps of 64×80; "
+        "give maps of 65 pixels or more."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        gaussian_smooth(torch.zeros(1, 1, 64, 80), 129, 32.25)
