@@ -12,6 +12,7 @@ from torch import nn
 
 from bcos_eval.data import Dataset, load_dataset
 from bcos_eval.engine.network import Encode, Probability, UserModel, choose_device
+from bcos_eval.engine.own_model import models_named
 from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import (
     DEFAULT_DATASET,
@@ -22,7 +23,8 @@ from bcos_eval.engine.request import (
 )
 from bcos_eval.engine.run import run
 from bcos_eval.errors import InputError
-from bcos_eval.plugins import Network, Param
+from bcos_eval.own_plugins import GivenNames, offered_methods, offered_metrics
+from bcos_eval.plugins import Network, Param, offers_of_the_block
 from bcos_eval.reports.leaderboard import leaderboard, stored_units
 
 Names = str | Sequence[str]
@@ -45,8 +47,8 @@ class Evaluation:
 
 def evaluate(
     model: Names | nn.Module | Mapping[str, nn.Module],
-    metrics: Names,
-    methods: Names = (),
+    metrics: GivenNames,
+    methods: GivenNames = (),
     *,
     dataset: str | Dataset = DEFAULT_DATASET,
     data_dir: Path | str | None = None,
@@ -64,16 +66,20 @@ def evaluate(
     """Score attributions of one or several models, as `bcos-eval run` does.
 
     Args:
-        model: Registered names, your own module, or modules by the name they get in the tables.
-        metrics: Metrics, each `name` or `name/preset`.
-        methods: Explainers; none stands for `bcos` on B-cos models and `gradcam`, `intgrad`, `lime` on others.
+        model: Registered names, `FILE.py:FACTORY`, your own module, or modules by the name they get in the tables.
+        metrics: Metrics: names, `name` or `name/preset`; `FILE.py:NAME`; functions of your own
+            `(maps, images, targets, regions, predict) -> scores (B, K)` that take as many of these as they need; a
+            list of such; or functions by the name they get, `{"mine": function}`.
+        methods: Explainers, likewise; functions are `(model, images, targets, *, seed, …) -> maps (B, K, H, W)`.
+            None stands for `bcos` on B-cos models and `gradcam`, `intgrad`, `lime` on others.
         dataset: A registered name, or a dataset of your own.
         data_dir: Folder of a named dataset.
         n_samples: At most so many stimuli of each kind.
         seed: Seed of every random draw.
         device: `auto`, `cpu`, `cuda`, …
         batch_size: Stimuli per batch; None chooses.
-        out: Folder of results, where a repeated call finds them; None keeps nothing.
+        out: Folder of results, where a repeated call finds them; None keeps nothing. Scores by functions that
+            are handed over are computed in each call; those named `FILE.py:NAME` until the file changes.
         params: Parameters, `{"grid_pg.n": 2}`.
         encode: For your own modules: maps images in [0, 1] to network input; None takes the module's `encode`.
         probability: For your own modules: "softmax", "sigmoid" or a function; None takes the module's.
@@ -84,24 +90,26 @@ def evaluate(
         ValueError: For anything that the command line would refuse.
     """
     own = _own_modules(model)
+    names, model_files = ((*own,), {}) if own else models_named(_names(model))
     data = _dataset(dataset, data_dir, own)
     networks = {
         name: _wrapped(module, name, data, encode, probability, device) for name, module in own.items() if data
     }
-    request = RunRequest(
-        models=tuple(own) or _names(model),
-        metrics=_names(metrics),
-        methods=_names(methods),
-        dataset=dataset if isinstance(dataset, str) else dataset.name,
-        data_dir=None if data_dir is None else Path(data_dir),
-        n_samples=n_samples,
-        seed=seed,
-        device=device,
-        batch_size=batch_size,
-        executor=executor,
-        settings=tuple(f"{key}={value}" for key, value in (params or {}).items()),
-    )
-    with tempfile.TemporaryDirectory(prefix="bcos-eval-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="bcos-eval-") as scratch, offers_of_the_block():
+        request = RunRequest(
+            models=names,
+            model_files=model_files,
+            metrics=split_names(offered_metrics(metrics)),
+            methods=split_names(offered_methods(methods)),
+            dataset=dataset if isinstance(dataset, str) else dataset.name,
+            data_dir=None if data_dir is None else Path(data_dir),
+            n_samples=n_samples,
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            executor=executor,
+            settings=tuple(f"{key}={value}" for key, value in (params or {}).items()),
+        )
         root = Path(scratch) if out is None else Path(out)
         result = run(request, root, progress=Progress(quiet=quiet), networks=networks, dataset=data)
     return Evaluation(leaderboard(result.shards), stored_units(result.shards), result.notes)

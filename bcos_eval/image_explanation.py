@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -10,16 +10,46 @@ from torch import Tensor
 
 from bcos_eval.attribution import explain
 from bcos_eval.bcos import colour_explanation, linear_summary
+from bcos_eval.data import load_dataset
 from bcos_eval.data.image_file import read_image, to_tensor
 from bcos_eval.data.transform import EvaluationTransform
+from bcos_eval.engine.network import UserModel
+from bcos_eval.engine.own_model import load_own_model
 from bcos_eval.engine.request import DEFAULT_BCOS_METHODS, DEFAULT_STANDARD_METHODS
 from bcos_eval.errors import unknown_name
-from bcos_eval.models import Classifier
-from bcos_eval.plugins import find_explainer
+from bcos_eval.models import Classifier, load_model
+from bcos_eval.own_plugins import explainer_named
 from bcos_eval.reports.explanation_picture import ExplainedImage
+from bcos_eval.user_code import is_reference
 
 
-def methods_for(model: Classifier, asked: Sequence[str]) -> tuple[str, ...]:
+def load_explained_model(
+    name: str, weights: str | None, dataset: str, device: torch.device, note: Callable[[str], None]
+) -> Classifier | UserModel:
+    """Return a registered model, or the one that `FILE.py:FACTORY` makes, which runs the file.
+
+    Args:
+        name: Registered name, or file and factory.
+        weights: Weights file, or `random`; None for those registered.
+        dataset: Dataset whose weights are loaded, and whose images have the size of a model that does not say.
+        device: Where to put it.
+        note: Told what was assumed of a model of the user's own.
+
+    Raises:
+        InputError: If it cannot be loaded.
+    """
+    if not is_reference(name):
+        return load_model(name, weights, dataset, device)
+    return load_own_model(
+        name,
+        weights=weights,
+        image_side=lambda: load_dataset(dataset)[0].image.shape[-1],
+        device=device,
+        note=note,
+    )
+
+
+def methods_for(model: Classifier | UserModel, asked: Sequence[str]) -> tuple[str, ...]:
     """Return the methods asked for, or the usual ones for this kind of model.
 
     Raises:
@@ -28,12 +58,12 @@ def methods_for(model: Classifier, asked: Sequence[str]) -> tuple[str, ...]:
     usual = DEFAULT_BCOS_METHODS if model.is_bcos else DEFAULT_STANDARD_METHODS
     methods = tuple(asked) or usual
     for method in methods:
-        find_explainer(method).check(model, {})
+        explainer_named(method).check(model, {})
     return methods
 
 
 def explain_image(
-    model: Classifier, path: Path, methods: Sequence[str], target: str | None, seed: int
+    model: Classifier | UserModel, path: Path, methods: Sequence[str], target: str | None, seed: int
 ) -> ExplainedImage:
     """Return the attributions of one image file for one class, at the size the model was made for.
 
@@ -57,12 +87,15 @@ def explain_image(
         image=image[0],
         target_name=model.class_names[index],
         probability=float(probabilities[index]),
-        maps={method: explain(model, image, targets, method, seed=seed)[0, 0] for method in methods},
+        maps={
+            explainer_named(method).info.name: explain(model, image, targets, method, seed=seed)[0, 0]
+            for method in methods
+        },
         colour=_colour(model, image, targets) if model.is_bcos else None,
     )
 
 
-def _class_index(model: Classifier, target: str) -> int:
+def _class_index(model: Classifier | UserModel, target: str) -> int:
     if target in model.class_names:
         return model.class_names.index(target)
     if target.isdecimal() and int(target) < model.num_classes:
@@ -70,6 +103,6 @@ def _class_index(model: Classifier, target: str) -> int:
     raise unknown_name("target", target, model.class_names)
 
 
-def _colour(model: Classifier, image: Tensor, targets: Tensor) -> Tensor:
+def _colour(model: Classifier | UserModel, image: Tensor, targets: Tensor) -> Tensor:
     encoded = model.encode(image)
     return colour_explanation(linear_summary(model, encoded, targets)[0, 0], encoded[0])

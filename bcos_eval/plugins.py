@@ -1,197 +1,117 @@
-"""The one place that loads `bcos_eval.metrics` and `bcos_eval.baselines`, and the types the core expects of them.
+"""The one place that loads `bcos_eval.metrics` and `bcos_eval.baselines`.
 
-Both folders lie beside `bcos_eval` in a checkout and become its subpackages when installed, which type checkers
-cannot follow; so they are loaded by name here, and nowhere else.
+What the core expects of them is typed in `plugin_types` and offered here too. Both folders lie beside `bcos_eval`
+in a checkout and become its subpackages when installed, which type checkers cannot follow; so they are loaded by
+name here, and nowhere else.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 
 from torch import Tensor
 
 from bcos_eval.errors import InputError, unknown_name
+from bcos_eval.plugin_types import (
+    Counterfactuals,
+    Explainer,
+    ExplainerInfo,
+    Metric,
+    MetricInfo,
+    Network,
+    Param,
+    Predict,
+    Scored,
+    StimulusKind,
+    View,
+)
 
-Param = float | int | str | bool
-StimulusKind = Literal["grid", "single"]
-
-
-class Network(Protocol):
-    """An image classifier in evaluation mode that knows its input and its output."""
-
-    name: str
-    weights_id: str
-    is_bcos: bool
-    num_classes: int
-    input_size: int
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Map images `(B, 3, H, W)` in [0, 1] to network input."""
-        ...
-
-    def probability(self, logits: Tensor) -> Tensor:
-        """Map logits to probabilities."""
-        ...
-
-    def __call__(self, encoded: Tensor, /) -> Tensor:
-        """Map network input to logits `(B, C)`."""
-        ...
-
-
-class ExplainerInfo(Protocol):
-    """What is known of an explainer before it is called."""
-
-    @property
-    def name(self) -> str:
-        """Registered name."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Where the definition comes from."""
-        ...
-
-    @property
-    def defaults(self) -> Mapping[str, Param]:
-        """Every parameter with its default value."""
-        ...
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether the seed matters."""
-        ...
-
-    @property
-    def needs_bcos(self) -> bool:
-        """Whether it explains B-cos models only."""
-        ...
+__all__ = [
+    "Counterfactuals",
+    "Explainer",
+    "ExplainerInfo",
+    "Metric",
+    "MetricInfo",
+    "Network",
+    "Param",
+    "Predict",
+    "Scored",
+    "StimulusKind",
+    "View",
+    "default_presets",
+    "explainers",
+    "find_explainer",
+    "find_metric",
+    "make_explainer",
+    "map_statuses",
+    "metrics",
+    "offer_explainer",
+    "offer_metric",
+    "offers_of_the_block",
+    "own_code",
+]
 
 
-class Explainer(Protocol):
-    """Makes the attributions of all targets of some images in one call."""
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """A user's own explainer or metric, with the identity of its code."""
 
-    @property
-    def info(self) -> ExplainerInfo:
-        """Name, source, parameters, needs."""
-        ...
-
-    def check(self, model: Network, params: Mapping[str, Param]) -> None:
-        """Raise `IncompatibleError` if this model cannot be explained so."""
-        ...
-
-    def __call__(
-        self, model: Network, images: Tensor, targets: Tensor, *, seed: int = 0, **params: Param
-    ) -> Tensor:
-        """Return signed maps `(B, K, H, W)` for images `(B, 3, H, W)` in [0, 1] and targets `(B, K)`."""
-        ...
+    plugin: Explainer | Metric
+    code: str
 
 
-class MetricInfo(Protocol):
-    """What is known of a metric before it is computed."""
-
-    @property
-    def name(self) -> str:
-        """Registered name, without the preset."""
-        ...
-
-    @property
-    def preset(self) -> str:
-        """Name of the preset."""
-        ...
-
-    @property
-    def stimulus(self) -> StimulusKind:
-        """What it is measured on."""
-        ...
-
-    @property
-    def needs_predict(self) -> bool:
-        """Whether it runs the model again."""
-        ...
-
-    @property
-    def direction(self) -> Literal["higher", "lower"]:
-        """Which scores are better."""
-        ...
-
-    @property
-    def chance(self) -> Literal["area"] | float | None:
-        """Score of a map without information: the share of the area, a number, or unknown."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Where the definition comes from."""
-        ...
-
-    @property
-    def defaults(self) -> Mapping[str, Param]:
-        """Every parameter with the preset's value."""
-        ...
+_OFFERED: dict[tuple[Literal["method", "metric"], str], _Offered] = {}
 
 
-class Predict(Protocol):
-    """The model as perturbation metrics see it."""
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Map images `(B, 3, H, W)` in [0, 1] to network input."""
-        ...
-
-    def logits(self, encoded: Tensor) -> Tensor:
-        """Map network input to logits `(B, C)`."""
-        ...
-
-    def probability(self, logits: Tensor) -> Tensor:
-        """Map logits to probabilities."""
-        ...
+@contextmanager
+def offers_of_the_block() -> Iterator[None]:
+    """Forget, at the end, the explainers and metrics that the block offered."""
+    before = dict(_OFFERED)
+    try:
+        yield
+    finally:
+        _OFFERED.clear()
+        _OFFERED.update(before)
 
 
-class Scored(Protocol):
-    """The scores of a batch."""
-
-    @property
-    def values(self) -> Tensor:
-        """Scores `(B, K)`, float64, NaN where undefined."""
-        ...
-
-    @property
-    def status(self) -> Sequence[Sequence[str]]:
-        """A status for each score."""
-        ...
-
-    @property
-    def chance(self) -> Tensor:
-        """Chance level of each score `(B, K)`, NaN where unknown."""
-        ...
-
-    @property
-    def curves(self) -> Tensor | None:
-        """Curves `(B, K, n_steps)` behind the scores, or None."""
-        ...
+def offer_explainer(explainer: Explainer, code: str) -> None:
+    """Let `find_explainer` find a user's own explainer; `code` says which version of it this is."""
+    _OFFERED["method", explainer.info.name] = _Offered(explainer, code)
 
 
-class Metric(Protocol):
-    """Scores attributions."""
+def offer_metric(metric: Metric, code: str) -> None:
+    """Let `find_metric` find a user's own metric; `code` says which version of it this is."""
+    _OFFERED["metric", f"{metric.info.name}/{metric.info.preset}"] = _Offered(metric, code)
 
-    @property
-    def info(self) -> MetricInfo:
-        """Name, preset, direction, needs."""
-        ...
 
-    def score(
-        self,
-        maps: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        regions: Tensor,
-        predict: Predict | None = None,
-        **params: Param,
-    ) -> Scored:
-        """Score maps `(B, K, H, W)` of images `(B, 3, H, W)` against regions `(B, K, H, W)`."""
-        ...
+def own_code(kind: Literal["method", "metric"], name: str) -> dict[str, str]:
+    """Return the identity of the code of a user's own explainer or metric; nothing for the suite's."""
+    offered = _OFFERED.get((kind, name))
+    return {} if offered is None else {"code": offered.code}
+
+
+def make_explainer(
+    name: str, function: Callable[..., Tensor], *, source: str, defaults: Mapping[str, Param], stochastic: bool
+) -> Explainer:
+    """Return a function with the contract of explainers as one, without registering it."""
+    home = _load("bcos_eval.baselines")
+    info = home.ExplainerInfo(name=name, source=source, defaults=defaults, choices={}, stochastic=stochastic)
+    return cast("Explainer", home.Explainer(info, function))
+
+
+def map_statuses(maps: Tensor, *, nonfinite: Tensor) -> tuple[tuple[str, ...], ...]:
+    """Return a status for each map `(B, K, H, W)`; `nonfinite` is True where its score is not finite."""
+    statuses, status = _load("bcos_eval.metrics.map_status"), _load("bcos_eval.metrics").Status
+    conditions = {
+        status.ZERO_MAP: statuses.is_zero(maps),
+        status.NONFINITE: statuses.is_nonfinite(maps) | nonfinite.to(maps.device),
+    }
+    return cast("tuple[tuple[str, ...], ...]", statuses.map_statuses(maps, conditions))
 
 
 def metrics() -> Mapping[str, Metric]:
@@ -215,6 +135,8 @@ def find_metric(name: str) -> Metric:
     Raises:
         InputError: If there is none; with near matches.
     """
+    if (offered := _OFFERED.get(("metric", name))) is not None:
+        return cast("Metric", offered.plugin)
     known = metrics()
     presets = default_presets()
     full_name = f"{name}/{presets[name]}" if name in presets else name
@@ -229,6 +151,8 @@ def find_explainer(name: str) -> Explainer:
     Raises:
         InputError: If there is none; with near matches.
     """
+    if (offered := _OFFERED.get(("method", name))) is not None:
+        return cast("Explainer", offered.plugin)
     known = explainers()
     if name not in known:
         raise unknown_name("method", name, known)

@@ -58,7 +58,7 @@ class BatchLimit:
         try:
             return work(batch)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if len(batch) == 1:
                 height, width = batch[0].image.shape[-2:]
@@ -78,7 +78,8 @@ def _shape(stimulus: Stimulus) -> tuple[int, ...]:
     return (*stimulus.image.shape, len(stimulus.targets))
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an exception says that memory ran out."""
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
     # The CPU allocator has no exception class of its own.

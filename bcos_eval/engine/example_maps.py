@@ -41,7 +41,8 @@ def keep_examples(workplace: Workplace, cell: Cell, scored: Sequence[ScoredStimu
         kind=cell.kind.label,
         method=cell.method.label,
     )
-    coloured = cell.method.name == _COLOUR_METHOD
+    # Colours are made from the whole image, which a network that is shown parts of it may not take.
+    coloured = cell.method.name == _COLOUR_METHOD and cell.kind.is_shown_whole
     save_examples(
         workplace.root,
         identity,

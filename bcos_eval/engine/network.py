@@ -38,6 +38,7 @@ class UserModel(nn.Module):
 
     Attributes:
         is_bcos: Whether it has layers with an explanation mode.
+        class_names: One name per class, numbers where the network does not say.
         weights_id: Digest of the state dict.
 
     Raises:
@@ -60,12 +61,16 @@ class UserModel(nn.Module):
         self.num_classes = num_classes
         self.input_size = input_size
         self.is_bcos = any(isinstance(module, DynamicLinear) for module in network.modules())
+        names = getattr(network, "class_names", None) or range(num_classes)
+        self.class_names = tuple(str(name) for name in names)
         self.weights_id = state_digest(network)
         self.logit_bias = float(getattr(network, "logit_bias", 0.0))
         self._encode = encode or _own(network, "encode")
         self._probability = _as_function(probability) or _own(network, "probability")
         if inspect.ismethod(getattr(network, "features", None)) and hasattr(network, "head"):
             self.features, self.head = network.features, network.head
+        if callable(getattr(network, "position_term", None)):
+            self.position_term = network.position_term
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images `(B, 3, H, W)` in [0, 1] to network input."""

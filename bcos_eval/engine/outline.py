@@ -1,4 +1,4 @@
-"""What a run would do, from names alone: nothing is loaded and nothing computed."""
+"""What a run would do, from names alone: nothing is computed, and nothing loaded but files of the user's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from bcos_eval.data import DATASETS
 from bcos_eval.errors import unknown_name
 from bcos_eval.models import model_info
 from bcos_eval.plugins import find_explainer, find_metric
+from bcos_eval.user_code import parse_reference
 
+from .own_model import is_bcos_module, make_module
 from .request import RunRequest, resolve
 
 
@@ -27,14 +29,20 @@ def outline(request: RunRequest) -> str:
     )
 
 
+def _is_bcos(request: RunRequest, model: str) -> bool:
+    if model in request.model_files:
+        return is_bcos_module(make_module(parse_reference(request.model_files[model])))
+    return model_info(model).is_bcos
+
+
 def _lines(request: RunRequest) -> Iterator[str]:
     choices = resolve(request)
     for model in request.models:
-        is_bcos = model_info(model).is_bcos
+        is_bcos = _is_bcos(request, model)
         for method in choices.methods_for(is_bcos):
             if find_explainer(method.name).info.needs_bcos and not is_bcos:
                 continue
             for metric in choices.metrics:
                 kind = find_metric(metric.name).info.stimulus
-                stimuli = "grids" if kind == "grid" else "single images"
+                stimuli = {"grid": "grids", "mosaic": "mosaics", "single": "single images"}[kind]
                 yield f"{model} × {method.label} × {metric.label}: at most {request.n_samples} {stimuli}"

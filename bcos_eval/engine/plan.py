@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bcos_eval.data import CounterfactualDataset
 from bcos_eval.errors import IncompatibleError, InputError
-from bcos_eval.plugins import find_explainer, find_metric
+from bcos_eval.plugins import find_explainer, find_metric, own_code
 from bcos_eval.version import __version__
 
 from .choice import Choice
@@ -18,6 +19,7 @@ from .request import Choices
 from .stimulus_source import SINGLE, StimulusKind, stimulus_kind
 from .store import ShardAddress, Store
 from .unit_row import SCHEMA_VERSION
+from .view_checks import check_view
 from .workplace import Workplace
 
 # What an interruption can cost. Grids are large and have many targets, so fewer of them make a shard.
@@ -144,11 +146,17 @@ def _cell(workplace: Workplace, model: str, method: Choice, metric: Choice) -> C
             f"metric '{metric.name}' needs to know where the objects are and dataset '{dataset.name}' does not "
             "say; use a dataset with boxes or masks, or another metric."
         )
-    kind = stimulus_kind(info, metric.params)
+    if info.needs_counterfactuals and not isinstance(dataset, CounterfactualDataset):
+        raise IncompatibleError(
+            f"metric '{metric.name}' compares with scenes that lack a part and dataset '{dataset.name}' cannot "
+            "render them; use --dataset shapes, or another metric."
+        )
+    kind = stimulus_kind(info, metric.params, workplace.request.pool)
+    check_view(network, method, metric, kind)
+    workplace.require_grid_size(model, kind)
     n_stimuli, asked = len(workplace.source(model, kind)), workplace.request.n_samples
     if n_stimuli < asked:
-        named = "images" if kind == SINGLE else f"{kind.n}×{kind.n} grids"
-        workplace.progress.note(f"{model}: {n_stimuli} {named} instead of {asked}; the data give no more.")
+        workplace.progress.note(f"{model}: {n_stimuli} {kind.plural} instead of {asked}; the data give no more.")
     return Cell(model, method, metric, kind, n_stimuli, _cell_key(workplace, model, method, metric, kind))
 
 
@@ -162,8 +170,8 @@ def _cell_key(
         "version": __version__,
         "dataset": {"name": dataset.name, "digest": dataset.digest()},
         "model": {"name": model, "weights": network.weights_id},
-        "method": {"name": method.name, "params": dict(method.params)},
-        "metric": {"name": metric.name, "params": dict(metric.params)},
+        "method": {"name": method.name, "params": dict(method.params), **own_code("method", method.name)},
+        "metric": {"name": metric.name, "params": dict(metric.params), **own_code("metric", metric.name)},
         "stimulus": {
             **kind.as_json(),
             "models": sorted(f"{name}:{workplace.network(name).weights_id}" for name in pooled),

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from bcos_eval.errors import InputError, unknown_name
-from bcos_eval.plugins import find_explainer, find_metric
+from bcos_eval.own_plugins import explainer_named, metric_named
+from bcos_eval.user_code import is_reference
 
 from .choice import Choice, ParamSetting, check_owners, choose, parse_setting
+from .stimulus_source import PoolChoice
 
 Executor = Literal["local", "ray"]
+T = TypeVar("T")
 
 DEFAULT_DATASET = "shapes"
 # Enough for an interval of a few hundredths, and below a minute on two cores for the embedded data.
@@ -26,8 +29,8 @@ class RunRequest:
     """One run.
 
     Attributes:
-        models: Registered model names.
-        metrics: Metrics, each `name` or `name/preset`.
+        models: Names of models, as tables show them: registered, or those of `model_files`.
+        metrics: Metrics, each `name`, `name/preset` or `FILE.py:NAME`.
         methods: Explainers; none stands for `bcos` on B-cos models and the usual three on standard ones.
         dataset: Registered dataset name.
         data_dir: Folder of the dataset, where it needs one.
@@ -38,6 +41,8 @@ class RunRequest:
         executor: Who computes the shards.
         settings: Parameter settings, each `owner.key=value`.
         weights: Weights by model name; a model that is not there gets the ones registered for the dataset.
+        model_files: Where models of the user's own come from, `FILE.py:FACTORY` by name.
+        pool: Whose confident images grids are made of: each model's own, or those that all models share.
     """
 
     models: tuple[str, ...]
@@ -52,6 +57,8 @@ class RunRequest:
     executor: Executor = "local"
     settings: tuple[str, ...] = ()
     weights: Mapping[str, str] = field(default_factory=dict)
+    model_files: Mapping[str, str] = field(default_factory=dict)
+    pool: PoolChoice = "own"
 
     def __post_init__(self) -> None:
         """Refuse what no run can be made of.
@@ -69,6 +76,10 @@ class RunRequest:
             raise InputError(f"--batch-size {self.batch_size} is not allowed; give 1 or more, or auto.")
         if self.executor not in get_args(Executor):
             raise unknown_name("executor", self.executor, get_args(Executor))
+        if self.pool not in get_args(PoolChoice):
+            raise unknown_name("pool", self.pool, get_args(PoolChoice))
+        if self.pool == "shared" and len(self.models) == 1:
+            raise InputError("--pool shared with a single model is its own pool; name all models to compare.")
         for name in self.weights:
             if name not in self.models:
                 raise unknown_name("model in --weights", name, self.models)
@@ -76,7 +87,7 @@ class RunRequest:
     def as_json(self) -> dict[str, object]:
         """Return the request as plain values, for the manifest."""
         return {
-            "models": list(self.models),
+            "models": [self.model_files.get(name, name) for name in self.models],
             "metrics": list(self.metrics),
             "methods": list(self.methods),
             "dataset": self.dataset,
@@ -88,6 +99,7 @@ class RunRequest:
             "executor": self.executor,
             "params": list(self.settings),
             "weights": dict(self.weights),
+            "pool": self.pool,
         }
 
 
@@ -119,9 +131,11 @@ def resolve(request: RunRequest) -> Choices:
         InputError: For unknown names (with near matches), unknown keys and wrong values.
     """
     settings = [parse_setting(text) for text in request.settings]
-    infos = {f"{info.name}/{info.preset}": info for info in (find_metric(name).info for name in request.metrics)}
+    found = [(name, metric_named(name).info) for name in request.metrics]
+    infos = _by_label((name, f"{info.name}/{info.preset}", info) for name, info in found)
     metrics = tuple(choose(name, info.defaults, settings) for name, info in infos.items())
-    asked = tuple(_chosen_method(name, settings) for name in _distinct(request.methods)) or None
+    methods = _by_label((name, explainer_named(name).info.name, name) for name in request.methods)
+    asked = tuple(_chosen_method(name, settings) for name in methods.values()) or None
     bcos = asked or tuple(_chosen_method(name, settings) for name in DEFAULT_BCOS_METHODS)
     standard = asked or tuple(_chosen_method(name, settings) for name in DEFAULT_STANDARD_METHODS)
     check_owners(settings, {choice.name for choice in (*metrics, *bcos, *standard)})
@@ -142,5 +156,17 @@ def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _by_label(entries: Iterable[tuple[str, str, T]]) -> dict[str, T]:
+    """Return values by the name tables give them; entries are what was asked for, that name, the value."""
+    found: dict[str, T] = {}
+    asked: dict[str, str] = {}
+    for given, label, value in entries:
+        if asked.setdefault(label, given) != given and is_reference(given):
+            raise InputError(f"'{asked[label]}' and '{given}' are both called {label}; rename one of them.")
+        found[label] = value
+    return found
+
+
 def _chosen_method(name: str, settings: Iterable[ParamSetting]) -> Choice:
-    return choose(name, find_explainer(name).info.defaults, settings)
+    info = explainer_named(name).info
+    return choose(info.name, info.defaults, settings)

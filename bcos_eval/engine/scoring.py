@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bcos_eval.data import Stimulus
+from bcos_eval.data import Counterfactuals, Stimulus
 from bcos_eval.plugins import Network, find_explainer, find_metric
 
 from .choice import Choice
+from .memory import Memory
+from .stimulus_source import SINGLE, StimulusKind
+from .windows import explain_in_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,19 @@ class ScoredStimulus:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A network as perturbation metrics see it; no graph is kept."""
+    """A network with the explainer of its maps, as metrics see them; no graph is kept.
+
+    Attributes:
+        network: The network.
+        method: What explains it, with its parameters.
+        seed: Seed of the explainer.
+        memory: What the network said before.
+    """
 
     network: Network
+    method: Choice
+    seed: int
+    memory: Memory = field(default_factory=Memory)
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images `(B, 3, H, W)` in [0, 1] to network input."""
@@ -68,6 +82,33 @@ class Prediction:
         """Map logits to probabilities."""
         return self.network.probability(logits)
 
+    def remembered(self, key: str, make: Callable[[], Tensor]) -> Tensor:
+        """Return what `make` gives; not called if the network was asked under the same key before."""
+        return self.memory.recall(key, make)
+
+    def explain(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Map images `(B, 3, H, W)` and targets `(B, K)` to maps `(B, K, H, W)`, an image at a time."""
+        return self.explain_network(self.network, images, targets)
+
+    def explain_network(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+        """Return what `explain` does, of a network that is shown this one's images differently."""
+        explainer = find_explainer(self.method.name)
+        single = zip(images.split(1), targets.split(1), strict=True)
+        maps = [explainer(network, image, k, seed=self.seed, **self.method.params) for image, k in single]
+        return torch.cat(maps)
+
+    def constant_terms(self, encoded: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each target's logit bias and what position codes hold of its logit, `(B, K)` each."""
+        bias = torch.full(targets.shape, float(getattr(self.network, "logit_bias", 0.0)), device=encoded.device)
+        position_term = getattr(self.network, "position_term", None)
+        if position_term is None:
+            return bias, torch.zeros_like(bias)
+        return bias, position_term(encoded, targets).detach()
+
+    def with_network(self, network: nn.Module) -> Prediction:
+        """Return the same explainer on another network."""
+        return replace(self, network=cast("Network", network), memory=Memory())
+
 
 def score_batch(
     network: Network,
@@ -77,7 +118,9 @@ def score_batch(
     *,
     seed: int,
     device: torch.device,
+    kind: StimulusKind = SINGLE,
     n_maps: int = 0,
+    memory: Memory | None = None,
 ) -> list[ScoredStimulus]:
     """Explain stimuli of one shape, all targets in one call each, and score the attributions by every metric.
 
@@ -92,29 +135,50 @@ def score_batch(
         stimuli: B stimuli with equal image sizes and numbers of targets.
         seed: Seed of the run.
         device: Where to compute.
+        kind: What the stimuli are, which says how the network is shown them.
         n_maps: Number of targets whose maps are returned with the scores.
+        memory: What this network said before, which saves asking again; one for this call if not given.
     """
     images = torch.stack([stimulus.image for stimulus in stimuli]).to(device)
     targets = torch.stack([stimulus.targets for stimulus in stimuli]).to(device)  # (B, K)
     regions = torch.stack([stimulus.regions for stimulus in stimuli]).to(device)
+    prediction = Prediction(network, method, seed, Memory() if memory is None else memory)
     started = _now(device)
-    explainer = find_explainer(method.name)
-    single = zip(images.split(1), targets.split(1), strict=True)
-    maps = torch.cat([explainer(network, image, wanted, seed=seed, **method.params) for image, wanted in single])
+    maps = explain_in_view(prediction.explain_network, network, kind, images, targets)
     seconds = (_now(device) - started) / targets.numel()
-    scored = [_score(network, metric, maps, images, targets, regions) for metric in metrics]
+    given = _Given(maps, images, targets, regions, _counterfactuals(metrics, stimuli))
+    scored = [_score(prediction, metric, given) for metric in metrics]
     return [
         ScoredStimulus(stimulus, maps[b, :n_maps].cpu(), tuple(of_metric[b] for of_metric in scored), seconds)
         for b, stimulus in enumerate(stimuli)
     ]
 
 
-def _score(
-    network: Network, choice: Choice, maps: Tensor, images: Tensor, targets: Tensor, regions: Tensor
-) -> list[StimulusScores]:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What metrics are given of a batch."""
+
+    maps: Tensor
+    images: Tensor
+    targets: Tensor
+    regions: Tensor
+    counterfactuals: Sequence[Counterfactuals]
+
+
+def _counterfactuals(metrics: Sequence[Choice], stimuli: Sequence[Stimulus]) -> list[Counterfactuals]:
+    """Return the scenes without their parts, if a metric wants them: rendering takes longer than most metrics."""
+    if not any(find_metric(choice.name).info.needs_counterfactuals for choice in metrics):
+        return []
+    return [stimulus.counterfactuals() for stimulus in stimuli if stimulus.counterfactuals is not None]
+
+
+def _score(prediction: Prediction, choice: Choice, given: _Given) -> list[StimulusScores]:
     metric = find_metric(choice.name)
-    predict = Prediction(network) if metric.info.needs_predict else None
-    scored = metric.score(maps, images, targets, regions, predict, **choice.params)
+    predict = prediction if metric.info.needs_predict else None
+    keywords: dict[str, Any] = {"seed": prediction.seed, **choice.params}
+    if metric.info.needs_counterfactuals:
+        keywords["counterfactuals"] = given.counterfactuals
+    scored = metric.score(given.maps, given.images, given.targets, given.regions, predict, **keywords)
     values, chance = scored.values.tolist(), scored.chance.tolist()
     return [
         StimulusScores(
@@ -123,7 +187,7 @@ def _score(
             chance=tuple(chance[b]),
             curves=None if scored.curves is None else scored.curves[b].cpu(),
         )
-        for b in range(len(maps))
+        for b in range(len(given.maps))
     ]
 
 

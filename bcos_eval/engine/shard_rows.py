@@ -53,7 +53,7 @@ def _labels(shard: Shard) -> dict[str, str]:
         "weights": cell.key["model"]["weights"],
         "method": cell.method.label,
         "metric": metric,
-        "preset": preset,
+        "preset": preset + cell.kind.pool_suffix,
     }
 
 
@@ -63,7 +63,7 @@ def _rows(shard: Shard, entry: ScoredStimulus | Unreadable, position: int) -> It
         yield {
             **labels,
             "sample_id": entry.sample_id,
-            "stimulus": f"single/{entry.sample_id}",
+            "stimulus": entry.stimulus_id or f"single/{entry.sample_id}",
             "target": entry.label,
             "unit": 0,
             "score": float("nan"),

@@ -39,9 +39,11 @@ def compute(
         workplace.network(cell.model),
         cell.method,
         [shard.cell.metric for shard in task.shards],
+        kind=cell.kind,
         seed=workplace.request.seed,
         device=workplace.device,
         n_maps=MAX_TARGETS if first == 0 else 0,
+        memory=workplace.memory(cell.model),
     )
     scored: list[ScoredStimulus] = []
     for batch in limit.batches(readable):

@@ -10,11 +10,23 @@ from bcos_eval.errors import InputError
 from bcos_eval.models import load_model
 from bcos_eval.plugins import Network
 
+from .memory import Memory
 from .network import choose_device
+from .own_model import load_own_model
 from .pool import Pool, load_pool
 from .progress import Progress
 from .request import RunRequest
-from .stimulus_source import SINGLE, StimulusKind, StimulusSource, Unreadable, grid_source, single_source
+from .stimulus_source import (
+    MOSAIC,
+    SINGLE,
+    StimulusKind,
+    StimulusSource,
+    Unreadable,
+    grid_source,
+    mosaic_source,
+    single_source,
+)
+from .view_checks import check_grid_size
 
 
 class Workplace:
@@ -43,9 +55,11 @@ class Workplace:
         self.device = choose_device(request.device)
         self._given_dataset = dataset
         self._networks: dict[str, Network] = dict(networks or {})
-        self._datasets: dict[int, Dataset] = {}
+        self._datasets: dict[int | None, Dataset] = {}
         self._pools: dict[str, Pool] = {}
+        self._taken: set[tuple[str, StimulusKind]] = set()
         self._sources: dict[tuple[str, StimulusKind], StimulusSource] = {}
+        self._memories: dict[str, Memory] = {}
         self._last_read: tuple[object, list[Stimulus | Unreadable]] = (None, [])
 
     def network(self, name: str) -> Network:
@@ -55,10 +69,12 @@ class Workplace:
             InputError: If it cannot be loaded.
         """
         if name not in self._networks:
-            request = self.request
-            weights = request.weights.get(name)
-            self._networks[name] = load_model(name, weights, request.dataset, self.device)
+            self._networks[name] = self._load(name)
         return self._networks[name]
+
+    def memory(self, model: str) -> Memory:
+        """Return what a model said of pictures it was shown; methods and metrics share it."""
+        return self._memories.setdefault(model, Memory())
 
     def dataset(self, model: str) -> Dataset:
         """Return the dataset with images of the size that a model was made for.
@@ -98,6 +114,16 @@ class Workplace:
             self._sources[model, kind] = self._make_source(model, kind)
         return self._sources[model, kind]
 
+    def require_grid_size(self, model: str, kind: StimulusKind) -> None:
+        """Refuse a model that does not take the stimuli of a kind; it is tried once for each.
+
+        Raises:
+            IncompatibleError: If it does not.
+        """
+        if (model, kind) not in self._taken:
+            check_grid_size(self.network(model), kind, self.device)
+            self._taken.add((model, kind))
+
     def stimuli(self, model: str, kind: StimulusKind, first: int, stop: int) -> list[Stimulus | Unreadable]:
         """Return some stimuli; the last ones are kept, since every method is shown the same."""
         asked = (model, kind, first, stop)
@@ -105,7 +131,19 @@ class Workplace:
             self._last_read = (asked, list(self.source(model, kind).read(first, stop)))
         return self._last_read[1]
 
-    def _sized_dataset(self, size: int) -> Dataset:
+    def _load(self, name: str) -> Network:
+        request, weights = self.request, self.request.weights.get(name)
+        if name not in request.model_files:
+            return load_model(name, weights, request.dataset, self.device)
+        return load_own_model(
+            request.model_files[name],
+            weights=weights,
+            image_side=lambda: (self._given_dataset or self._sized_dataset(None))[0].image.shape[-1],
+            device=self.device,
+            note=self.progress.note,
+        )
+
+    def _sized_dataset(self, size: int | None) -> Dataset:
         if size not in self._datasets:
             self._datasets[size] = load_dataset(self.request.dataset, self.request.data_dir, size=size)
         return self._datasets[size]
@@ -114,8 +152,10 @@ class Workplace:
         dataset, n = self.dataset(model), self.request.n_samples
         if kind == SINGLE:
             return single_source(dataset, n)
+        if kind == MOSAIC:
+            return mosaic_source(dataset, n, self.request.seed)
         names = self.request.models if kind.pools_all_models else (model,)
-        return grid_source(dataset, kind, [self._pool(name) for name in names], n)
+        return grid_source(dataset, kind, [self._pool(name) for name in names], n, self.request.seed)
 
     def _pool(self, model: str) -> Pool:
         if model not in self._pools:

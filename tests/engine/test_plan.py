@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bcos_eval.engine.choice import Choice
@@ -8,6 +10,7 @@ from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import RunRequest, resolve
 from bcos_eval.engine.store import Store
 from bcos_eval.engine.workplace import Workplace
+from bcos_eval.errors import IncompatibleError
 
 ASKED = {
     "models": ("bcos_toy",),
@@ -101,3 +104,12 @@ def test_folders_can_be_read_and_are_safe_on_every_file_system(plan):
 
 def test_the_label_names_what_differs_from_the_default():
     assert Choice("lime", {"n_samples": 10, "map": "top5"}, ("n_samples",)).label == "lime(n_samples=10)"
+
+
+def test_a_dataset_that_cannot_render_scenes_without_their_parts_is_refused(plan):
+    message = (
+        "metric 'counterfactual_deletion/wasted' compares with scenes that lack a part and dataset 'toy' cannot "
+        "render them; use --dataset shapes, or another metric."
+    )
+    with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
+        plan(metrics=("counterfactual_deletion/wasted",), settings=())

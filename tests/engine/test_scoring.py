@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,7 +9,9 @@ from bcos_eval.baselines import EXPLAINERS
 from bcos_eval.data import load_dataset
 from bcos_eval.data.single import single_stimuli
 from bcos_eval.engine.choice import Choice
+from bcos_eval.engine.memory import Memory
 from bcos_eval.engine.scoring import score_batch
+from bcos_eval.metrics import METRICS
 from bcos_eval.models import load_model
 
 
@@ -34,3 +38,65 @@ def test_attributions_are_the_same_to_the_last_bit_in_any_batch(method: str):
 
     assert torch.equal(maps(1), maps(5))
     assert torch.equal(maps(1), maps(2))
+
+
+@pytest.fixture
+def scores(toy_network):
+    """Score stimuli by several metrics, one method after the other, in one memory."""
+    network = toy_network(is_bcos=False)
+
+    def run(stimuli, methods, metrics, memory=None):
+        choices = [Choice(name, dict(METRICS[name].info.defaults)) for name in metrics]
+        batches = [
+            score_batch(
+                network, Choice(method, {}), choices, stimuli, seed=0, device=torch.device("cpu"), memory=memory
+            )
+            for method in methods
+        ]
+        return [entry.scores[m].values for batch in batches for entry in batch for m in range(len(metrics))]
+
+    return run
+
+
+@pytest.fixture
+def stimuli():
+    return [replace(one, targets=torch.tensor([1])) for one in single_stimuli(load_dataset("shapes"), range(2))]
+
+
+METHODS = ("random", "uniform")
+
+
+def test_scores_with_a_memory_are_those_without_to_the_last_bit(scores, stimuli):
+    metrics = (
+        "pixel_deletion/default",
+        "pixel_deletion/gap",
+        "pixel_insertion/default",
+        "counterfactual_deletion/spearman",
+        "counterfactual_deletion/wasted",
+    )
+    memory = Memory()
+    together = scores(stimuli, METHODS, metrics, memory)
+    alone = [
+        value
+        for method in METHODS
+        for stimulus in stimuli
+        for metric in metrics
+        for value in scores([stimulus], (method,), (metric,))
+    ]
+    assert together == alone
+    # Per image two curves of the random map, one of them walked in both directions; two of the uniform map, whose
+    # tied pixels go in the same order whichever come first; the image; its scene without parts. And black.
+    assert len(memory) == 2 * (2 + 2 + 1 + 1) + 1
+
+
+def test_scenes_are_rendered_without_their_parts_only_for_metrics_that_ask(scores, stimuli):
+    dataset = load_dataset("shapes")
+    rendered = []
+    watched = [
+        replace(stimulus, counterfactuals=lambda i=i: rendered.append(i) or dataset.counterfactuals(i))
+        for i, stimulus in enumerate(stimuli)
+    ]
+    scores(watched, ("random",), ("energy_pg/default",))
+    assert rendered == []
+    scores(watched, ("random",), ("counterfactual_deletion/spearman", "counterfactual_deletion/wasted"))
+    assert rendered == [0, 1]

@@ -39,7 +39,11 @@ def test_metrics_with_the_same_parameters_share_stimuli():
     ("params", "message"),
     [
         ({"n": 1}, "grid_pg.n=1 is not allowed; a grid has 2 or more cells per side."),
-        ({"pool": "mine"}, "grid_pg.pool=mine is not allowed; known: bcos_v2, bcos_v2_blockwise, rao2022."),
+        (
+            {"pool": "mine"},
+            "grid_pg.pool=mine is not allowed; known: bcos_v2, bcos_v2_blockwise, aloe, "
+            "rao2022, rao2022_repeat_corners, how_to_probe.",
+        ),
     ],
 )
 def test_grids_that_cannot_be_made_are_refused(params, message):
