@@ -69,6 +69,7 @@ class MethodStyle:
 # lightness and line differ. The order is the one columns and legends use.
 METHOD_STYLES: dict[str, MethodStyle] = {
     "bcos": MethodStyle("#D55E00", "-"),
+    "bcos_relative": MethodStyle("#CC6677", "--"),
     "ixg": MethodStyle("#0072B2", "-"),
     "grad": MethodStyle("#56B4E9", "--"),
     "gb": MethodStyle("#332288", ":"),
@@ -84,7 +85,9 @@ METHOD_STYLES: dict[str, MethodStyle] = {
     "kernelshap": MethodStyle("#AA4499", "--"),
     "occlusion": MethodStyle("#882255", "-"),
     "rise": MethodStyle("#AA4499", "-."),
+    "extremal": MethodStyle("#CC79A7", ":"),
     "rollout": MethodStyle("#E69F00", "-"),
+    "attention_gradient": MethodStyle("#E69F00", "--"),
     "random": MethodStyle("#777777", ":"),
     "uniform": MethodStyle("#999999", "--"),
     "center": MethodStyle("#AAAAAA", "-."),

@@ -14,6 +14,7 @@ from bcos_eval.engine.store import Store, StoredShard
 from bcos_eval.errors import InputError
 
 from .statistics import bootstrap_interval, grouped_mean
+from .status_counts import STATUS_COLUMNS, status_counts
 
 LABEL_COLUMNS = ("dataset", "model", "weights", "method", "metric", "preset")
 LEADERBOARD_COLUMNS = (
@@ -47,12 +48,18 @@ def leaderboard(shards: Iterable[StoredShard]) -> pd.DataFrame:
     Args:
         shards: Stored shards of any number of cells.
     """
+    return counted_leaderboard(shards)[list(LEADERBOARD_COLUMNS)]
+
+
+def counted_leaderboard(shards: Iterable[StoredShard]) -> pd.DataFrame:
+    """Return the leaderboard and, after its columns, counts of constant maps, empty regions and skipped images."""
     units = stored_units(shards)
     rows = [
         {**dict(zip(LABEL_COLUMNS, labels, strict=True)), **_summary(cell)}
         for labels, cell in units.groupby(list(LABEL_COLUMNS), sort=True)
     ]
-    return pd.DataFrame(rows, columns=list(LEADERBOARD_COLUMNS))
+    further = [column for column in STATUS_COLUMNS if column not in LEADERBOARD_COLUMNS]
+    return pd.DataFrame(rows, columns=[*LEADERBOARD_COLUMNS, *further])
 
 
 def stored_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
@@ -127,8 +134,7 @@ def _summary(cell: pd.DataFrame) -> Mapping[str, object]:
         "q25": quartiles[0],
         "q75": quartiles[2],
         "chance": defined["chance"].mean(),
-        "n_zero": int((cell["status"] == "zero_map").sum()),
-        "n_nonfinite": int((cell["status"] == "nonfinite").sum()),
+        **status_counts(cell),
         "seconds_per_unit": cell["seconds"].mean(),
         "direction": cell["direction"].iloc[0],
     }

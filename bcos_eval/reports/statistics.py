@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from bcos_eval.seeding import derived_seed
 
 # protocols.md section 12: percentile bootstrap, 2000 resamples of clusters.
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
-# Resamples drawn at a time, so that memory stays small with many clusters.
-_CHUNK = 100
+# Resamples are drawn in portions of so many numbers (32 MB), so that memory stays small with many clusters.
+_NUMBERS_AT_ONCE = 2**22
 
 Floats = NDArray[np.float64]
 
@@ -58,34 +59,77 @@ def bootstrap_interval(
     Returns:
         Lower and upper end; NaN with fewer than two clusters, which say nothing about their spread.
     """
-    cluster_codes = _codes(clusters, len(scores))
-    n_clusters = int(cluster_codes.max()) + 1 if len(scores) else 0
-    if n_clusters < 2:
+    if not len(scores) or not _codes(clusters, len(scores)).any():
         return float("nan"), float("nan")
-    group_codes = _codes(groups, len(scores))
-    shape = (n_clusters, int(group_codes.max()) + 1)
-    sums, counts = np.zeros(shape), np.zeros(shape)
-    np.add.at(sums, (cluster_codes, group_codes), scores)
-    np.add.at(counts, (cluster_codes, group_codes), 1)
-    means = _resampled_means(sums, counts, n_resamples, seed)
+    means = resampled_means(scores[:, None], clusters, groups, n_resamples=n_resamples, seed=seed)[:, 0]
+    return percentile_interval(means, confidence)
+
+
+def percentile_interval(means: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the interval that holds the middle `confidence` of resampled means `(R,)`.
+
+    Undefined means do not count; NaN where none is defined.
+    """
+    defined = means[np.isfinite(means)]
+    if not len(defined):
+        return float("nan"), float("nan")
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(means, [tail, 100 - tail])
+    low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)
 
 
-def _resampled_means(sums: Floats, counts: Floats, n_resamples: int, seed: int) -> Floats:
-    n_clusters = len(sums)
+def resampled_means(
+    scores: Floats,
+    clusters: Sequence[Any] | NDArray[Any],
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> Floats:
+    """Return `grouped_mean` of each column in each resample of whole clusters, the same resamples for all columns.
+
+    Args:
+        scores: Scores of the same units in columns, `(N, P)`; undefined ones (NaN) do not count.
+        clusters: What each unit was measured on, length N.
+        groups: The group of each unit, or None for one group.
+        n_resamples: Number of resamples R.
+        seed: Seed of the resamples.
+
+    Returns:
+        Means `(R, P)`; NaN where a resample holds no defined score of a column.
+    """
+    n_units, n_columns = scores.shape
+    cluster_codes, group_codes = _codes(clusters, n_units), _codes(groups, n_units)
+    n_clusters, n_groups = int(cluster_codes.max()) + 1, int(group_codes.max()) + 1
+    units, columns = np.nonzero(~np.isnan(scores))
+    places = (cluster_codes[units], columns * n_groups + group_codes[units])
+    shape = (n_clusters, n_columns * n_groups)
+    # Sparse: hardly any image is of more than one class.
+    sums = sparse.coo_array((scores[units, columns], places), shape).tocsr()
+    counts = sparse.coo_array((np.ones(len(units)), places), shape).tocsr()
+    means = []
+    for drawn in _drawn_clusters(n_clusters, n_resamples, seed, width=shape[1]):
+        by_group = (len(drawn), n_columns, n_groups)
+        means.append(_mean_of_groups((drawn @ sums).reshape(by_group), (drawn @ counts).reshape(by_group)))
+    return np.concatenate(means)
+
+
+def _drawn_clusters(n_clusters: int, n_resamples: int, seed: int, *, width: int) -> Iterator[Floats]:
+    """Yield how often each cluster is drawn, which is all a mean needs to know of a resample, some at a time."""
     rng = np.random.default_rng(derived_seed(seed, "bootstrap"))
     equally_likely = np.full(n_clusters, 1 / n_clusters)
-    means = []
-    for start in range(0, n_resamples, _CHUNK):
-        n_now = min(_CHUNK, n_resamples - start)
-        # How often each cluster is drawn is all a mean needs to know of a resample.
-        weights = rng.multinomial(n_clusters, equally_likely, size=n_now).astype(np.float64)
-        drawn = weights @ counts  # (n_now, groups)
-        with np.errstate(invalid="ignore"):
-            means.append(np.nanmean(weights @ sums / drawn, axis=1))
-    return np.concatenate(means)
+    n_at_once = max(1, _NUMBERS_AT_ONCE // max(n_clusters, width))
+    for start in range(0, n_resamples, n_at_once):
+        n_now = min(n_at_once, n_resamples - start)
+        yield rng.multinomial(n_clusters, equally_likely, size=n_now).astype(np.float64)
+
+
+def _mean_of_groups(sums: Floats, counts: Floats) -> Floats:
+    """Mean over the last axis of sums / counts, of those that have a count."""
+    present = counts > 0
+    total = np.divide(sums, counts, out=np.zeros_like(sums), where=present).sum(-1)
+    n_present = present.sum(-1)
+    return np.divide(total, n_present, out=np.full_like(total, np.nan), where=n_present > 0)
 
 
 def _codes(labels: Sequence[Any] | NDArray[Any] | None, n: int) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from bcos_eval.reports.figures import FIGURES, draw
 @pytest.fixture
 def store(make):
     rng = np.random.default_rng(0)
-    for method in ("bcos", "lime"):
+    for method in ("bcos", "lime", "ixg"):
         make.units(rng.random(9), method=method, targets_per_stimulus=9)
         make.units([0.5, 0.6], method=method, metric="energy_pg", preset="model_guidance")
         curves = rng.random((3, 5))
@@ -27,7 +27,9 @@ def store(make):
     return make.root
 
 
-PAGES = {name: name for name in FIGURES} | {"qualitative": "qualitative-shapes-bcos_resnet18"}
+PAGES = {name: name for name in FIGURES} | {
+    name: f"{name}-shapes-bcos_resnet18" for name in ("qualitative", "agreement")
+}
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -10,6 +10,7 @@ from bcos_eval.engine.store import ShardAddress, ShardFacts, Store, StoredShard
 from bcos_eval.errors import InputError
 from bcos_eval.reports.leaderboard import (
     LEADERBOARD_COLUMNS,
+    counted_leaderboard,
     current_shards,
     leaderboard,
     require_results,
@@ -67,6 +68,24 @@ def test_a_row_summarises_the_defined_scores_and_counts_the_others():
     assert row["direction"] == "higher"
     # Two clusters: their resampled means are 0.1, 0.7 and, both drawn, 0.3.
     assert (row["ci_low"], row["ci_high"]) == pytest.approx((0.1, 0.7))
+
+
+def test_every_unit_without_a_plain_score_is_counted_by_reason():
+    statuses = (
+        "ok",
+        "zero_map",
+        "constant_map",
+        "constant_map",
+        "nonfinite",
+        "empty_region",
+        "skipped",
+        "skipped",
+    )
+    rows = [(f"s/{i}", 0, 0, 0.5, status) for i, status in enumerate(statuses)]
+    counts = counted_leaderboard([shard(rows)]).iloc[0]
+    further = ("n_constant", "n_empty", "n_skipped")
+    assert tuple(counts.index) == (*LEADERBOARD_COLUMNS, *further)
+    assert counts[["n_zero", "n_nonfinite", *further]].tolist() == [1, 1, 2, 1, 2]
 
 
 def test_the_pointing_game_is_the_mean_over_classes():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -60,6 +62,23 @@ def test_html_is_escaped():
     text = render(TABLE, "html")
     assert "<td>x/&lt;y&gt; ↓</td>" in text
     assert text.count("<tr>") == 3
+
+
+def test_html_is_a_whole_page_that_loads_nothing():
+    text = render(TABLE, "html")
+    page = ElementTree.fromstring(re.sub(r"<!doctype html>|<meta[^>]*>", "", text))
+    assert [len(row) for row in page.iter("tr")] == [12, 12, 12]
+    assert [cell.text for cell in page.iter("td") if cell.get("class") == "number"][:2] == ["90", "0.123"]
+    assert re.findall(r"https?:|src=|href=", text) == []
+
+
+def test_counts_beyond_the_contract_are_printed_but_not_written_to_csv():
+    counted = TABLE.assign(n_constant=[7, 0], n_empty=0, n_skipped=[0, 2])
+    header, _, first, second = render(counted, "md").splitlines()
+    assert re.split(r" +\| +", header)[-6:] == ["zero", "nonfinite", "constant", "empty", "skipped", "s/unit |"]
+    assert re.split(r" +\| +", first)[-4:-1] == ["7", "0", "0"]
+    assert re.split(r" +\| +", second)[-4:-1] == ["0", "0", "2"]
+    assert render(counted, "csv") == render(TABLE, "csv")
 
 
 @pytest.mark.parametrize(

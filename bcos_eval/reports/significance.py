@@ -1,0 +1,49 @@
+"""Tests of a difference between two methods, and their correction for the number of tests in a table."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from .statistics import Floats
+
+
+def signed_rank_p(differences: Floats) -> float:
+    """Return the two-sided p-value of the Wilcoxon signed-rank test.
+
+    Args:
+        differences: Independent paired differences `(N,)`: one per cluster, the nine cells of a grid averaged.
+
+    Returns:
+        The p-value: 1 where all differences are 0, NaN without differences. Differences of 0 are left out, as
+        Wilcoxon does; fewer than six others cannot fall below 0.05.
+    """
+    if not len(differences):
+        return float("nan")
+    if not differences.any():
+        return 1.0
+    return float(stats.wilcoxon(differences).pvalue)
+
+
+def holm_adjusted(p_values: Floats) -> Floats:
+    """Return p-values that hold for all tests of a table together.
+
+    Args:
+        p_values: The p-values of the tests `(N,)`; undefined ones (NaN) are no tests.
+
+    Returns:
+        Adjusted p-values `(N,)`, at least the given ones and at most 1, NaN where NaN was given.
+
+    Source: Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979).
+
+    Example:
+        >>> import numpy as np
+        >>> holm_adjusted(np.array([0.04, 0.01, 0.03]))
+        array([0.06, 0.03, 0.06])
+    """
+    order = np.argsort(p_values)  # NaN last
+    n_tests = int(np.isfinite(p_values).sum())
+    factors = np.maximum(n_tests - np.arange(len(p_values)), 1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
+    return adjusted
