@@ -1,0 +1,96 @@
+"""Run the benchmark that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from bcos_eval.engine.progress import Progress
+from bcos_eval.errors import InputError
+
+from .case import distinct_targets, network_for_bench, scene_grid
+from .clock import threads
+from .contenders import CONTENDERS
+from .explainer_suite import N_SIDES, Effort, Scene, check_explainers, measure_explainer
+from .machine import machine
+from .perturbation_suite import deletion_task, measure_deletion
+from .report import BenchReport, ExplainerRow, PerturbationRow
+
+Suite = Literal["explainers", "perturbation", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRequest:
+    """What to measure.
+
+    Attributes:
+        models: B-cos networks and standard ones; an explainer takes the first that suits it.
+        methods: Explainers; none for all that have an alternative.
+        suite: Which comparisons.
+        weights: Weights by model; random ones where none are given.
+        cell: Side of a grid's cell, and of a perturbed image, in pixels.
+        n_cells: Cells per side of the grid.
+        n_targets: Targets explained.
+        repeats: Repetitions; medians are reported.
+        steps: Perturbed images of gradient methods.
+        samples: Perturbed images of perturbation methods.
+        extrapolate: Whether slow alternatives run for one target and count for all.
+        n_images: Images of the perturbation suite.
+        n_threads: Threads of torch; None for its choice.
+        seed: Seed of scenes, targets and samples.
+    """
+
+    models: tuple[str, ...]
+    methods: tuple[str, ...] = ()
+    suite: Suite = "all"
+    weights: tuple[tuple[str, str], ...] = ()
+    cell: int = 224
+    n_cells: int = 3
+    n_targets: int = 9
+    repeats: int = 3
+    steps: int = 2
+    samples: int = 24
+    extrapolate: bool = True
+    n_images: int = 2
+    n_threads: int | None = None
+    seed: int = 0
+
+
+def run_bench(request: BenchRequest, progress: Progress) -> BenchReport:
+    """Measure and return what was found; every repetition takes its turn on all sides.
+
+    Raises:
+        InputError: For unknown models or explainers, and settings that do not fit the models.
+    """
+    methods = request.methods or tuple(CONTENDERS)
+    check_explainers(methods)
+    with threads(request.n_threads):
+        scene = _scene(request)
+        explainers = _explainers(request, methods, scene, progress) if request.suite != "perturbation" else ()
+        perturbation = _perturbation(request, scene, progress) if request.suite != "explainers" else ()
+        return BenchReport(machine(), asdict(request), explainers, perturbation)
+
+
+def _scene(request: BenchRequest) -> Scene:
+    if not request.models:
+        raise InputError("--model is missing; give at least one, see `bcos-eval list models`.")
+    image = scene_grid(request.n_cells, request.cell, request.seed)
+    weights = dict(request.weights)
+    networks = [network_for_bench(name, weights.get(name, "random"), request.cell) for name in request.models]
+    n_classes = min(network.num_classes for network in networks)
+    return Scene(networks, image, distinct_targets(request.n_targets, n_classes, request.seed), request.seed)
+
+
+def _explainers(
+    request: BenchRequest, methods: tuple[str, ...], scene: Scene, progress: Progress
+) -> tuple[ExplainerRow, ...]:
+    effort = Effort(request.repeats, request.steps, request.samples, request.extrapolate)
+    with progress.bar("explainers", len(methods) * N_SIDES * request.repeats, "measurement") as advance:
+        return tuple(measure_explainer(name, scene, effort, advance) for name in methods)
+
+
+def _perturbation(request: BenchRequest, scene: Scene, progress: Progress) -> tuple[PerturbationRow, ...]:
+    network = next((each for each in scene.networks if not each.is_bcos), scene.networks[0])
+    task = deletion_task(network, request.cell, request.n_images, request.seed)
+    with progress.bar("deletion curves", request.repeats, "repetition") as advance:
+        return measure_deletion(task, request.repeats, advance)
