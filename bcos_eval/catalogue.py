@@ -9,24 +9,56 @@ from bcos_eval.plugins import default_presets, explainers, metrics
 
 Row = dict[str, Any]
 
+_MILLION = 1e6
+
 
 def list_models() -> list[Row]:
-    """Return the models, with the datasets that weights are shipped for and their validation accuracy."""
-    from bcos_eval.models import MODELS, shipped_card, shipped_weights
+    """Return the models; parameters and input size are those of the published ImageNet network."""
+    from bcos_eval.models import MODELS
+    from bcos_eval.models.size import IMAGENET_SIDE, n_parameters
 
     return [
         {
             "name": info.name,
             "family": info.family,
             "bcos": info.is_bcos,
-            "shipped": {
-                dataset: shipped_card(path)["val_top1"] for dataset, path in shipped_weights(info.name).items()
-            },
+            "parameters": n_parameters(info),
+            "input_size": IMAGENET_SIDE,
+            "weights": _weights_of(info.name),
             "small_variant": info.small_note,
             "source": info.source,
         }
         for info in MODELS.values()
     ]
+
+
+def _weights_of(model: str) -> list[Row]:
+    """The datasets that there are weights for, with their validation accuracy."""
+    from bcos_eval.models import published_weights, shipped_card, shipped_weights
+
+    cards = {dataset: shipped_card(path) for dataset, path in shipped_weights(model).items()}
+    rows = [
+        {
+            "dataset": dataset,
+            "top1_percent": round(100 * card["val_top1"], 2),
+            "parameters": card["parameters"],
+            "from": "shipped",
+            "licence": card["licence"],
+        }
+        for dataset, card in cards.items()
+    ]
+    published = published_weights(model)
+    if published is not None:
+        rows.append(
+            {
+                "dataset": "imagenet",
+                "top1_percent": round(published.top1_percent, 2),
+                "parameters": None,
+                "from": published.url,
+                "licence": published.licence,
+            }
+        )
+    return rows
 
 
 def list_methods() -> list[Row]:
@@ -57,6 +89,7 @@ def list_metrics() -> list[Row]:
             "chance": info.chance,
             "params": dict(info.defaults),
             "source": info.source,
+            "note": info.note,
         }
         for info in infos
     ]
@@ -78,6 +111,29 @@ CATALOGUE: Mapping[str, Callable[[], list[Row]]] = {
     "metrics": list_metrics,
     "datasets": list_datasets,
 }
+
+
+def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return rows as they are printed for people: models get a column of accuracies per dataset."""
+    if kind != "models":
+        return rows
+    datasets = dict.fromkeys(weights["dataset"] for row in rows for weights in row["weights"])
+    return [
+        {
+            "name": row["name"],
+            "family": row["family"],
+            "parameters": f"{row['parameters'] / _MILLION:.1f} M",
+            "input": row["input_size"],
+            **{dataset: _accuracy(row["weights"], dataset) for dataset in datasets},
+            "source": row["source"],
+        }
+        for row in rows
+    ]
+
+
+def _accuracy(weights: Sequence[Row], dataset: str) -> str:
+    found = [f"{entry['top1_percent']:.1f} %" for entry in weights if entry["dataset"] == dataset]
+    return "".join(found)
 
 
 def as_text(rows: Sequence[Row]) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import click
 
+from bcos_eval.cli_bench import bench_command
+from bcos_eval.cli_compare import agreement_command, compare_command
+from bcos_eval.cli_doctor import doctor_command
 from bcos_eval.cli_explain import explain_command
 from bcos_eval.cli_list import list_command
 from bcos_eval.cli_results import figures_command, leaderboard_command
@@ -31,8 +34,12 @@ for _command in (
     list_command,
     explain_command,
     leaderboard_command,
+    compare_command,
+    agreement_command,
     figures_command,
     train_command,
+    doctor_command,
+    bench_command,
 ):
     bcos_eval.add_command(_command)
 

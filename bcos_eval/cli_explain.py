@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import click
@@ -9,8 +10,13 @@ import click
 
 @click.command("explain")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", required=True, help="Model name.")
-@click.option("--method", multiple=True, help="Explainer; repeats and accepts commas.  [default: as for run]")
+@click.option("--model", required=True, help="Model name, or FILE.py:FACTORY to run a file of your own.")
+@click.option(
+    "--method",
+    multiple=True,
+    help="Explainer, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.  "
+    "[default: as for run]",
+)
 @click.option("--target", help="Class to explain, by name or index.  [default: the predicted one]")
 @click.option("--dataset", default="shapes", help="Dataset whose weights are loaded.")
 @click.option("--weights", help="Weights file, or `random`.")
@@ -31,12 +37,12 @@ def explain_command(
     """Explain images of your own and write a picture of the attributions."""
     from bcos_eval.engine.network import choose_device
     from bcos_eval.engine.request import split_names
-    from bcos_eval.image_explanation import explain_image, methods_for
-    from bcos_eval.models import load_model
+    from bcos_eval.image_explanation import explain_image, load_explained_model, methods_for
     from bcos_eval.reports.explanation_picture import check_picture_path, save_explanation_picture
 
     check_picture_path(out)
-    network = load_model(model, weights, dataset, choose_device(device))
+    note = functools.partial(click.echo, err=True)
+    network = load_explained_model(model, weights, dataset, choose_device(device), note)
     methods = methods_for(network, split_names(method))
     save_explanation_picture([explain_image(network, path, methods, target, seed) for path in images], out)
     click.echo(f"picture: {out}")

@@ -12,7 +12,10 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def list_command(kind: str, as_json: bool) -> None:
     """List what is registered."""
-    from bcos_eval.catalogue import CATALOGUE, as_text
+    from bcos_eval.catalogue import CATALOGUE, as_text, text_rows
 
     rows = CATALOGUE[kind]()
-    click.echo(json.dumps(rows, indent=1, ensure_ascii=False) + "\n" if as_json else as_text(rows), nl=False)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        click.echo(as_text(text_rows(kind, rows)), nl=False)

@@ -23,7 +23,7 @@ def leaderboard_command(folder: Path, out: Path | None, style: Literal["csv", "m
     """Print the leaderboard of stored results (DIR is runs by default)."""
     from bcos_eval.engine.atomic_write import require_writable, write_text
     from bcos_eval.engine.store import Store
-    from bcos_eval.reports.leaderboard import current_shards, leaderboard, require_results
+    from bcos_eval.reports.leaderboard import counted_leaderboard, current_shards, require_results
     from bcos_eval.reports.table import render, style_of
 
     shards, n_older_cells = current_shards(Store(folder))
@@ -34,7 +34,7 @@ def leaderboard_command(folder: Path, out: Path | None, style: Literal["csv", "m
             "of each row the one asked for last is shown.",
             err=True,
         )
-    text = render(leaderboard(shards), style or style_of(out))
+    text = render(counted_leaderboard(shards), style or style_of(out))
     if out is None:
         click.echo(text, nl=False)
         return

@@ -26,12 +26,21 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
 
 
 @click.command("run")
-@click.option("--model", multiple=True, help="Model name; repeats and accepts commas.")
-@click.option("--metric", multiple=True, help="Metric, NAME or NAME/PRESET; repeats and accepts commas.")
+@click.option(
+    "--model",
+    multiple=True,
+    help="Model name, or FILE.py:FACTORY to run a file of your own; repeats and accepts commas.",
+)
+@click.option(
+    "--metric",
+    multiple=True,
+    help="Metric, NAME or NAME/PRESET, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.",
+)
 @click.option(
     "--method",
     multiple=True,
-    help="Explainer; repeats and accepts commas.  [default: bcos on B-cos models, else gradcam,intgrad,lime]",
+    help="Explainer, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.  "
+    "[default: bcos on B-cos models, else gradcam,intgrad,lime]",
 )
 @click.option("--dataset", default="shapes", help="Dataset name.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset.")
@@ -41,6 +50,12 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
 @click.option("--device", default=_AUTO, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--batch-size", default=_AUTO, help="Stimuli per batch, or auto.")
 @click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="Folder of results.")
+@click.option(
+    "--pool",
+    default="own",
+    help="Whose confident images grids are made of: each model's own, or shared by all models, so that their "
+    "scores can be compared in pairs.",
+)
 @click.option("--executor", default="local", help="Who computes: local (ray will come).")
 @click.option("--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method or metric; repeats.")
 @click.option(
@@ -58,7 +73,7 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     from bcos_eval.engine.progress import Progress
     from bcos_eval.engine.run import run
     from bcos_eval.engine.store import Store
-    from bcos_eval.reports.leaderboard import current_shards, leaderboard, write_leaderboard
+    from bcos_eval.reports.leaderboard import counted_leaderboard, current_shards, leaderboard, write_leaderboard
     from bcos_eval.reports.table import render
 
     request = _request(options)
@@ -68,14 +83,15 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     result = run(request, out, progress=Progress(quiet=quiet))
     path = out / "leaderboard.csv"
     write_leaderboard(leaderboard(current_shards(Store(out))[0]), path)
-    click.echo(render(leaderboard(result.shards), "md"), nl=False)
+    click.echo(render(counted_leaderboard(result.shards), "md"), nl=False)
     click.echo(f"leaderboard: {path}")
 
 
 def _request(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, imported late because it loads torch
+    from bcos_eval.engine.own_model import models_named
     from bcos_eval.engine.request import RunRequest, split_names
 
-    models = split_names(options["model"])
+    models, model_files = models_named(split_names(options["model"]))
     return RunRequest(
         models=models,
         metrics=split_names(options["metric"]),
@@ -87,8 +103,10 @@ def _request(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, i
         device=options["device"],
         batch_size=_batch_size(options["batch_size"]),
         executor=options["executor"],
+        pool=options["pool"],
         settings=tuple(options["param"]),
-        weights=weights_by_model(options["weights"], models),
+        weights=weights_by_model(options["weights"], models, model_files),
+        model_files=model_files,
     )
 
 
@@ -101,15 +119,21 @@ def _batch_size(text: str) -> int | None:
         raise InputError(f"--batch-size '{text}' is not allowed; give a number or auto.") from error
 
 
-def weights_by_model(texts: Sequence[str], models: Sequence[str]) -> dict[str, str]:
+def weights_by_model(
+    texts: Sequence[str], models: Sequence[str], model_files: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return the weights of each model from `--weights MODEL=FILE`; `--weights FILE` will do with one model.
+
+    MODEL is as given to `--model`, or the name in tables, which is the key of `model_files` for the user's own.
 
     Raises:
         InputError: If it is not clear whose weights a file holds.
     """
     found = {}
+    names = {file: name for name, file in (model_files or {}).items()}
     for text in texts:
         model, equals, file = text.partition("=")
+        model = names.get(model, model)
         if equals and model in models:
             found[model] = file
         elif len(models) == 1:

@@ -19,8 +19,13 @@ ALLOWED = {
     "data": FREE,
     "models": FREE | {"bcos", "data"},
     "training": FREE | {"bcos", "data", "models"},
-    "plugins": FREE,
-    "engine": FREE | {"bcos", "data", "models", "plugins"},
+    "plugin_types": FREE,
+    "plugins": FREE | {"plugin_types"},
+    "user_code": FREE | {"plugins"},
+    "own_metric": FREE | {"plugins"},
+    "own_plugins": FREE | {"plugins", "own_metric", "user_code"},
+    "engine": FREE | {"bcos", "data", "models", "plugins", "own_plugins", "user_code"},
+    "bench": FREE | {"bcos", "data", "models", "plugins", "engine"},
     "reports": FREE | {"bcos", "data", "models", "plugins", "engine"},
 }
 

@@ -199,7 +199,7 @@ def test_leaderboard_prints_stored_results_in_each_form(run, call, tmp_path):
     assert call("leaderboard", folder)[1].startswith("| dataset")
     file = tmp_path / "table.html"
     assert call("leaderboard", folder, "--out", file) == (0, f"leaderboard: {file}\n", "")
-    assert file.read_text().startswith("<table>")
+    assert file.read_text().startswith("<!doctype html>")
 
 
 def test_leaderboard_says_what_it_leaves_out(run, call, tmp_path):
@@ -264,7 +264,7 @@ def test_train_refuses_an_unknown_model(call, tmp_path):
 def test_without_arguments_the_help_is_shown(call):
     code, out, _ = call()
     assert code == 0
-    commands = ("run", "list", "explain", "leaderboard", "figures", "train")
+    commands = ("run", "list", "explain", "leaderboard", "figures", "train", "doctor")
     assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in commands)
 
 
