@@ -16,6 +16,11 @@ import click
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.  [default: the recipe's]")
 @click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Peak of the learning rate.  [default: the recipe's]",
+)
+@click.option(
     "--crop-scale-min",
     type=click.FloatRange(0, 1, min_open=True),
     help="Smallest area share of a random crop.  [default: the recipe's]",
@@ -35,6 +40,7 @@ def train_command(
     data_dir: Path | None,
     out: Path,
     epochs: int | None,
+    learning_rate: float | None,
     crop_scale_min: float | None,
     initial: Path | None,
     seed: int,
@@ -53,6 +59,8 @@ def train_command(
     recipe = replace(default_recipe(is_bcos=model_info(model).is_bcos, dataset=dataset), seed=seed)
     if epochs is not None:
         recipe = replace(recipe, epochs=epochs)
+    if learning_rate is not None:
+        recipe = replace(recipe, learning_rate=learning_rate)
     if crop_scale_min is not None:
         recipe = replace(recipe, crop_scale_min=crop_scale_min)
     if initial is not None:

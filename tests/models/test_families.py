@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import torchvision
@@ -27,6 +29,9 @@ ONE_PER_FAMILY = [
     "convnext_tiny_bnu",
     "vitc_ti_patch1_14",
 ]
+
+# Hundreds of modules, slow to build.
+DEEP = re.compile("101|152|161|169|201")
 
 
 @pytest.mark.parametrize(
@@ -67,35 +72,34 @@ def types_of(model: Classifier) -> set[type]:
     return {type(module) for module in model.modules()} - {nn.Identity}
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if DEEP.search(name) else ()) for name in sorted(MODELS)],
+)
 def test_small_variant_is_made_for_images_of_64_pixels_and_of_the_same_modules(name: str):
     small, full = on_meta(name, "small"), on_meta(name, "imagenet")
     assert (small.input_size, full.input_size) == (64, 224)
     assert small.is_bcos == full.is_bcos == model_info(name).is_bcos
     assert types_of(full) - types_of(small) <= {nn.MaxPool2d, nn.AvgPool2d}  # small stems may do without
     assert types_of(small) <= types_of(full)
-    images = torch.rand(3, 3, 64, 64, device="meta")
-    assert small(small.encode(images)).shape == (3, 20)
-    height, width = small.features(small.encode(images)).shape[2:]
-    assert height == width > 1  # a map that can be explained by position, and cut into cells
+    features = small.features(small.encode(torch.rand(3, 3, 64, 64, device="meta")))
+    assert small.head(features).shape == (3, 20)
+    assert features.shape[2] == features.shape[3] > 1  # positions, for CAM and for cells of a grid
 
 
 # What a small variant's note counts, and the convolution or linear layer whose width it states.
 NOTED = {
     "DenseNet": (densenet._DenseLayer, "layers", "features.denseblock1.denselayer1.conv2"),
-    "ConvNeXt": (CNBlock, "blocks", "features.0.0"),
+    "ConvNeXt": (CNBlock, "blocks", "features.0"),
     "SimpleViT": (Encoder, "blocks", "to_patch_embedding.linear"),
     "ViT-C": (Encoder, "blocks", "to_patch_embedding.linear"),
 }
 
 
 def width_of(model: Classifier, module: str) -> int:
-    (weight,) = (
-        value
-        for key, value in model.state_dict().items()
-        if key.removeprefix("0.") in (f"{module}.weight", f"{module}.linear.weight")
-    )
-    return weight.shape[0]
+    """Output channels of a module, whatever it wraps its weights in."""
+    state = {key.removeprefix("0."): value for key, value in model.state_dict().items()}
+    return next(value.shape[0] for key, value in state.items() if key.startswith(f"{module}."))
 
 
 @pytest.mark.parametrize("name", sorted(name for name in MODELS if MODELS[name].family in NOTED))
