@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bcos_eval.plugins import default_presets, explainers, metrics
+
+if TYPE_CHECKING:
+    from bcos_eval.models import ModelInfo
 
 Row = dict[str, Any]
 
 _MILLION = 1e6
+
+
+# What a reader of the table, unlike a program, is not told by the rows.
+NOTES: Mapping[str, str] = {
+    "models": (
+        "Parameters and input are those of the networks for ImageNet, whose weights are fetched when first used; "
+        "weights for other datasets are shipped, and are of smaller networks (--json says how small)."
+    ),
+}
 
 
 def list_models() -> list[Row]:
@@ -24,7 +36,7 @@ def list_models() -> list[Row]:
             "bcos": info.is_bcos,
             "parameters": n_parameters(info),
             "input_size": IMAGENET_SIDE,
-            "weights": _weights_of(info.name),
+            "weights": [*_shipped_weights_of(info), *_published_weights_of(info)],
             "small_variant": info.small_note,
             "source": info.source,
         }
@@ -32,33 +44,47 @@ def list_models() -> list[Row]:
     ]
 
 
-def _weights_of(model: str) -> list[Row]:
-    """The datasets that there are weights for, with their validation accuracy."""
-    from bcos_eval.models import published_weights, shipped_card, shipped_weights
+def _shipped_weights_of(info: ModelInfo) -> list[Row]:
+    """Return the datasets that weights are shipped for, with accuracy and whether the file is its card's."""
+    from bcos_eval.models import shipped_card, shipped_intact, shipped_weights
+    from bcos_eval.models.size import SMALL_SIDE
 
-    cards = {dataset: shipped_card(path) for dataset, path in shipped_weights(model).items()}
-    rows = [
+    files = shipped_weights(info.name)
+    cards = {dataset: shipped_card(path) for dataset, path in files.items()}
+    return [
         {
             "dataset": dataset,
             "top1_percent": round(100 * card["val_top1"], 2),
             "parameters": card["parameters"],
+            "input_size": SMALL_SIDE,
             "from": "shipped",
             "licence": card["licence"],
+            "sha256_prefix": card.get("sha256"),
+            "intact": shipped_intact(files[dataset]),
         }
         for dataset, card in cards.items()
     ]
-    published = published_weights(model)
-    if published is not None:
-        rows.append(
-            {
-                "dataset": "imagenet",
-                "top1_percent": round(published.top1_percent, 2),
-                "parameters": None,
-                "from": published.url,
-                "licence": published.licence,
-            }
-        )
-    return rows
+
+
+def _published_weights_of(info: ModelInfo) -> list[Row]:
+    from bcos_eval.models import published_weights
+    from bcos_eval.models.size import IMAGENET_SIDE, n_parameters
+
+    published = published_weights(info.name)
+    if published is None:
+        return []
+    return [
+        {
+            "dataset": "imagenet",
+            "top1_percent": round(published.top1_percent, 2),
+            "parameters": n_parameters(info),
+            "input_size": IMAGENET_SIDE,
+            "from": published.url,
+            "licence": published.licence,
+            "sha256_prefix": published.sha256_prefix,
+            "intact": None,
+        }
+    ]
 
 
 def list_methods() -> list[Row]:
@@ -132,8 +158,9 @@ def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:
 
 
 def _accuracy(weights: Sequence[Row], dataset: str) -> str:
-    found = [f"{entry['top1_percent']:.1f} %" for entry in weights if entry["dataset"] == dataset]
-    return "".join(found)
+    found = [entry for entry in weights if entry["dataset"] == dataset]
+    # What is fetched is verified then, and by `bcos-eval doctor`.
+    return "".join("damaged" if entry["intact"] is False else f"{entry['top1_percent']:.1f} %" for entry in found)
 
 
 def as_text(rows: Sequence[Row]) -> str:

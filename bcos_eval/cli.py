@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from bcos_eval.cli_aggatt import aggatt_command
 from bcos_eval.cli_bench import bench_command
 from bcos_eval.cli_compare import agreement_command, compare_command
 from bcos_eval.cli_doctor import doctor_command
@@ -37,6 +38,7 @@ for _command in (
     compare_command,
     agreement_command,
     figures_command,
+    aggatt_command,
     train_command,
     doctor_command,
     bench_command,

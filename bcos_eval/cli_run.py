@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from bcos_eval.errors import InputError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_OUT = Path("runs")
 _AUTO = "auto"
@@ -25,48 +27,64 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
     return path
 
 
+# What `run` and `aggatt` are asked for in the same words.
+_REQUEST_OPTIONS = (
+    click.option(
+        "--model",
+        multiple=True,
+        help="Model name, or FILE.py:FACTORY to run a file of your own; repeats and accepts commas.",
+    ),
+    click.option(
+        "--metric",
+        multiple=True,
+        help="Metric, NAME or NAME/PRESET, or FILE.py:FUNCTION to run a file of your own; repeats and accepts "
+        "commas.",
+    ),
+    click.option(
+        "--method",
+        multiple=True,
+        help="Explainer, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.  "
+        "[default: bcos on B-cos models, else gradcam,intgrad,lime]",
+    ),
+    click.option("--dataset", default="shapes", help="Dataset name."),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset."),
+    click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file, or `random`; repeats."),
+    click.option("--samples", type=int, default=100, help="At most so many stimuli of each kind."),
+    click.option("--seed", type=int, default=0, help="Seed of every random draw."),
+    click.option("--device", default=_AUTO, help="auto, cpu, cuda, cuda:1, …"),
+    click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="Folder of results."),
+    click.option(
+        "--pool",
+        default="own",
+        help="Whose confident images grids are made of: each model's own, or shared by all models, so that their "
+        "scores can be compared in pairs.",
+    ),
+    click.option(
+        "--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method or metric; repeats."
+    ),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        callback=_read_config,
+        is_eager=True,
+        help="TOML file with the same keys as these options, which win over it.",
+    ),
+    click.option("--quiet", is_flag=True, help="Show no progress bars."),
+)
+
+
+def request_options(command: Command) -> Command:
+    """Give a command the options that say what to evaluate, see `requested`."""
+    for option in reversed(_REQUEST_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command("run")
-@click.option(
-    "--model",
-    multiple=True,
-    help="Model name, or FILE.py:FACTORY to run a file of your own; repeats and accepts commas.",
-)
-@click.option(
-    "--metric",
-    multiple=True,
-    help="Metric, NAME or NAME/PRESET, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.",
-)
-@click.option(
-    "--method",
-    multiple=True,
-    help="Explainer, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.  "
-    "[default: bcos on B-cos models, else gradcam,intgrad,lime]",
-)
-@click.option("--dataset", default="shapes", help="Dataset name.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset.")
-@click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file, or `random`; repeats.")
-@click.option("--samples", type=int, default=100, help="At most so many stimuli of each kind.")
-@click.option("--seed", type=int, default=0, help="Seed of every random draw.")
-@click.option("--device", default=_AUTO, help="auto, cpu, cuda, cuda:1, …")
+@request_options
 @click.option("--batch-size", default=_AUTO, help="Stimuli per batch, or auto.")
-@click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="Folder of results.")
-@click.option(
-    "--pool",
-    default="own",
-    help="Whose confident images grids are made of: each model's own, or shared by all models, so that their "
-    "scores can be compared in pairs.",
-)
 @click.option("--executor", default="local", help="Who computes: local (ray will come).")
-@click.option("--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method or metric; repeats.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    callback=_read_config,
-    is_eager=True,
-    help="TOML file with the same keys as these options, which win over it.",
-)
 @click.option("--dry-run", is_flag=True, help="Print the plan and compute nothing.")
-@click.option("--quiet", is_flag=True, help="Show no progress bars.")
 def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Evaluate explainers on models, and print the leaderboard rows."""
     from bcos_eval.engine.outline import outline
@@ -76,7 +94,7 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     from bcos_eval.reports.leaderboard import counted_leaderboard, current_shards, leaderboard, write_leaderboard
     from bcos_eval.reports.table import render
 
-    request = _request(options)
+    request = requested(options)
     if dry_run:
         click.echo(outline(request), nl=False)
         return
@@ -87,7 +105,12 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     click.echo(f"leaderboard: {path}")
 
 
-def _request(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, imported late because it loads torch
+def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, imported late because it loads torch
+    """Return the request that the values of `request_options` and of run's own options make.
+
+    Raises:
+        InputError: If no run can be made of them.
+    """
     from bcos_eval.engine.own_model import models_named
     from bcos_eval.engine.request import RunRequest, split_names
 

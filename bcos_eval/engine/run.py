@@ -69,7 +69,7 @@ def run(
     store = Store(root)
     workplace = Workplace(request, root, progress, networks=networks, dataset=dataset)
     workplace.require_data()
-    with _reference_precision():
+    with reference_precision():
         plan = make_plan(workplace, choices, store)
         record = _record(workplace, plan)
         with _recorded(record, root, progress):
@@ -131,7 +131,7 @@ def _note_skipped_images(workplace: Workplace, shards: list[StoredShard], record
 
 
 @contextmanager
-def _reference_precision() -> Iterator[None]:
+def reference_precision() -> Iterator[None]:
     """Turn TF32 off, which costs GPU results three of their seven digits (protocols.md section 0)."""
     before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

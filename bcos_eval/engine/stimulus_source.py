@@ -87,6 +87,11 @@ class StimulusKind:
         return self.view in ("plain", "rescaled")
 
     @property
+    def has_corner_targets(self) -> bool:
+        """Whether a grid's first and last cell are its only targets."""
+        return self.view in _CORNER_VIEWS
+
+    @property
     def pool_suffix(self) -> str:
         """What labels add where the pool is not the rule's usual one."""
         return "" if self.pool == "own" else f"+{self.pool}"
@@ -268,7 +273,7 @@ def grid_source(
         _grids(dataset.labels, kind, pools, n_samples, seed),
         placement,
         prepare=_preparation(kind),
-        corners=kind.view in _CORNER_VIEWS,
+        corners=kind.has_corner_targets,
     )
 
 

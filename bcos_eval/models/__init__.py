@@ -2,7 +2,7 @@
 
 from .bcosify import bcosify
 from .classifier import Classifier
-from .load import load_model, shipped_card, shipped_weights
+from .load import load_model, shipped_card, shipped_intact, shipped_weights
 from .published import PublishedWeights, published_weights
 from .registry import MODELS, ModelInfo, model_info
 
@@ -16,5 +16,6 @@ __all__ = [
     "model_info",
     "published_weights",
     "shipped_card",
+    "shipped_intact",
     "shipped_weights",
 ]

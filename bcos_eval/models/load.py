@@ -67,6 +67,11 @@ def shipped_card(weights: Path) -> dict[str, Any]:
     return card
 
 
+def shipped_intact(weights: Path) -> bool:
+    """Return whether a packaged weights file has the digest that its card states."""
+    return file_digest(weights) == shipped_card(weights).get("sha256")
+
+
 def _registered(info: ModelInfo, dataset: str) -> Path:
     shipped = shipped_weights(info.name)
     if dataset in shipped:

@@ -49,6 +49,8 @@ _LINEAR_CALLS = {
     "view",
 }
 _N_SHOWN = 4
+# How the description of a module begins, unlike that of a parameter or operation.
+_MODULE = "module "
 
 
 class _Tracer(fx.Tracer):
@@ -77,7 +79,8 @@ def trace_convertible(model: nn.Module) -> fx.GraphModule:
         ) from error
     offenders = [_described(network, node) for node in network.graph.nodes if not _has_bcos_form(network, node)]
     if offenders:
-        names = list(dict.fromkeys(offenders))
+        # Whole modules first: they say more than the operations around them.
+        names = sorted(dict.fromkeys(offenders), key=lambda offender: not offender.startswith(_MODULE))
         more = f" and {len(names) - _N_SHOWN} more" if len(names) > _N_SHOWN else ""
         raise InputError(
             f"cannot convert {type(model).__name__}: no B-cos form for {', '.join(names[:_N_SHOWN])}{more}; "
@@ -104,7 +107,7 @@ def _has_bcos_form(network: fx.GraphModule, node: fx.Node) -> bool:
 def _described(network: fx.GraphModule, node: fx.Node) -> str:
     """Return the module that an operation belongs to, and the operation if it is not the module itself."""
     if node.op == "call_module":
-        return f"module '{node.target}' ({type(network.get_submodule(str(node.target))).__name__})"
+        return f"{_MODULE}'{node.target}' ({type(network.get_submodule(str(node.target))).__name__})"
     operation = call_name(node)
     if node.op == "get_attr":
         owner, _, parameter = operation.rpartition(".")

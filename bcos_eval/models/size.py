@@ -8,6 +8,8 @@ from .registry import ModelInfo
 
 IMAGENET_CLASSES = 1000
 IMAGENET_SIDE = 224
+# Of the images that the small variants are made for.
+SMALL_SIDE = 64
 
 # Parameters for ImageNet's classes. A test builds every network and counts again; building them takes seconds.
 _N_PARAMETERS = {

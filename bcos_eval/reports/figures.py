@@ -8,6 +8,7 @@ from pathlib import Path
 from bcos_eval.engine.store import Store
 from bcos_eval.errors import InputError, unknown_name
 
+from .aggatt_figure import aggatt_pages
 from .agreement_figure import agreement_pages
 from .figure_panels import FigurePage, MissingDataError
 from .figure_style import figure_style, save_figure
@@ -22,6 +23,7 @@ FIGURES: dict[str, Callable[[Store], list[FigurePage]]] = {
     "perturbation": perturbation_pages,
     "leaderboard_bars": score_bar_pages,
     "agreement": agreement_pages,
+    "aggatt": aggatt_pages,
 }
 
 FORMATS = (".pdf", ".png")

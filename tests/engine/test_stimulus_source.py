@@ -9,6 +9,7 @@ from bcos_eval.engine.stimulus_source import (
     StimulusKind,
     Unreadable,
     grid_source,
+    mosaic_source,
     single_source,
     stimulus_kind,
 )
@@ -94,3 +95,56 @@ def test_single_is_a_kind_without_a_rule():
     assert SINGLE.as_json() == {"name": "single", "rule": "", "n": 1}
     assert SINGLE.label == "single"
     assert StimulusKind("grid", "rao2022", 2).label == "grid2x2-rao2022"
+
+
+def test_cells_of_how_to_probe_have_8_bits_and_those_of_other_rules_what_they_had(toy_dataset):
+    dataset = toy_dataset(n_per_class=12)
+    for rule, is_rounded in (("how_to_probe", True), ("rao2022", False), ("aloe", False)):
+        (grid,) = grid_source(dataset, StimulusKind("grid", rule, 2), [pool_of(dataset.labels)], 1).read(0, 1)
+        steps = grid.image * 255
+        assert torch.allclose(steps, steps.round(), atol=1e-4) == is_rounded
+
+
+def test_how_to_probe_takes_a_probability_at_its_threshold_and_aloe_only_above(toy_dataset):
+    dataset = toy_dataset(n_per_class=12)
+    at_threshold = pool_of(dataset.labels, probability=0.95)
+    assert len(grid_source(dataset, StimulusKind("grid", "how_to_probe", 2), [at_threshold], 3)) == 3
+    with pytest.raises(IncompatibleError, match=r"^no 2×2 grid can be filled"):
+        grid_source(dataset, StimulusKind("grid", "aloe", 2), [at_threshold], 3)
+
+
+def test_a_rescaled_grid_has_the_size_of_one_image_and_the_cells_of_the_whole_grid(toy_dataset):
+    dataset = toy_dataset(n_per_class=12)
+    whole, small = (
+        grid_source(dataset, StimulusKind("grid", "bcos_v2", 2, view=view), [pool_of(dataset.labels)], 1)
+        for view in ("plain", "rescaled")
+    )
+    (large_grid,), (small_grid,) = whole.read(0, 1), small.read(0, 1)
+    assert small_grid.image.shape == dataset[0].image.shape
+    assert torch.equal(small_grid.targets, large_grid.targets)
+    assert torch.equal(small_grid.regions, large_grid.regions[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("view", ["difull", "dipart"])
+def test_disconnected_cells_are_explained_in_the_corners_only(toy_dataset, view):
+    dataset = toy_dataset(n_per_class=12)
+    kind = StimulusKind("grid", "rao2022", 3, view=view)
+    with pytest.raises(IncompatibleError, match=r"^no 3×3 grid can be filled"):
+        grid_source(dataset, kind, [pool_of(dataset.labels)], 1)
+    (grid,) = grid_source(
+        dataset, StimulusKind("grid", "rao2022", 2, view=view), [pool_of(dataset.labels)], 1
+    ).read(0, 1)
+    side = dataset[0].image.shape[-1]
+    assert grid.targets.shape == (2,)
+    assert grid.regions[0, :side, :side].all()
+    assert grid.regions[1, side:, side:].all()
+    assert grid.regions.sum().item() == 2 * side * side
+
+
+def test_a_mosaic_with_an_unreadable_image_keeps_its_place(toy_dataset):
+    whole = list(mosaic_source(toy_dataset(), 8, seed=0).read(0, 8))
+    damaged = list(mosaic_source(toy_dataset(unreadable=tuple(range(6))), 8, seed=0).read(0, 8))
+    skipped = [isinstance(entry, Unreadable) for entry in damaged]
+    assert any(skipped)
+    assert not all(skipped)
+    assert [entry.stimulus_id for entry in damaged] == [entry.stimulus_id for entry in whole]

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms.v2.functional import gaussian_blur
 
+from bcos_eval.errors import InputError
 from bcos_eval.metrics import Status, get_metric, grid_pointing_game
 
 BCOS_PRESETS = ["grid_pg/bcos_v2", "grid_pg/bcos_v2_blockwise"]
 PRESETS = [*BCOS_PRESETS, "grid_pg/rao2022"]
+# The same score of maps that were made in another way.
+FIXED_SIZE_PRESETS = ["grid_pg/rescaled", "grid_pg/bcosification_strided", "grid_pg/aloe_strided"]
+ALL_PRESETS = [*PRESETS, *FIXED_SIZE_PRESETS, "grid_pg/how_to_probe"]
 
 
 def _cells(n, side):
@@ -30,10 +37,10 @@ def _slow_share(image, region):
     return inside / total if total > 0 else 0.0
 
 
-@pytest.mark.parametrize("key", PRESETS)
+@pytest.mark.parametrize("key", ALL_PRESETS)
 def test_map_v_scores_the_shares_worked_out_by_hand(key, map_v, score):
     expected = torch.tensor([[10, 3, 3, 8]]).double() / 24
-    values = score(key, map_v.expand(1, 4, 4, 4), _cells(2, 2)).values
+    values = score(key, map_v.expand(1, 4, 4, 4), _cells(2, 2), smoothing=1).values
     torch.testing.assert_close(values, expected, rtol=0, atol=1e-9)
 
 
@@ -72,7 +79,7 @@ def test_an_oracle_map_scores_one(key, score):
     assert score(key, cells.float(), cells).values.tolist() == [[1.0] * 9]
 
 
-@pytest.mark.parametrize("key", PRESETS)
+@pytest.mark.parametrize("key", ALL_PRESETS)
 def test_a_map_without_positive_entries_scores_zero_with_a_status(key, score):
     maps = torch.stack([torch.zeros(4, 4), -torch.rand(4, 4)])[None]
     scored = score(key, maps, _cells(2, 2)[:, :2])
@@ -91,7 +98,7 @@ def test_rao_calls_a_positive_sum_up_to_its_threshold_zero(score):
     assert score("grid_pg/bcos_v2", maps, cells).values.tolist() == [[1.0, 1.0]]
 
 
-@pytest.mark.parametrize("key", PRESETS)
+@pytest.mark.parametrize("key", ALL_PRESETS)
 def test_an_empty_region_has_no_score(key, map_v, score):
     scored = score(key, map_v, torch.zeros(1, 1, 4, 4, dtype=torch.bool))
     assert scored.values.isnan().all()
@@ -117,6 +124,65 @@ def test_a_preset_names_how_its_grids_are_drawn(key):
     info = get_metric(key).info
     assert info.stimulus == "grid"
     assert info.defaults == {"n": 3, "smoothing": 1, "pool": info.preset}
+
+
+@pytest.mark.parametrize(
+    ("key", "defaults", "view"),
+    [
+        ("grid_pg/rescaled", {"n": 2, "smoothing": 1, "pool": "bcos_v2"}, "rescaled"),
+        ("grid_pg/bcosification_strided", {"n": 2, "smoothing": 15, "pool": "bcos_v2"}, "strided_padded"),
+        ("grid_pg/aloe_strided", {"n": 2, "smoothing": 1, "pool": "aloe"}, "strided"),
+        ("grid_pg/how_to_probe", {"n": 3, "smoothing": 5, "filter": "average", "pool": "how_to_probe"}, "plain"),
+    ],
+)
+def test_presets_of_other_suites_have_their_published_parameters(key, defaults, view):
+    info = get_metric(key).info
+    assert (info.defaults, info.view) == (defaults, view)
+
+
+def test_aloe_shares_the_threshold_of_rao_and_the_b_cos_presets_do_not(score):
+    maps = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+    maps[0, 0, 0, 0] = 1e-7
+    scores = {key: score(key, maps, _cells(2, 2)[:, :1], smoothing=1).values.item() for key in FIXED_SIZE_PRESETS}
+    assert scores == {
+        "grid_pg/rescaled": 1.0,
+        "grid_pg/bcosification_strided": 1.0,
+        "grid_pg/aloe_strided": 0.0,
+    }
+
+
+def _slow_how_to_probe(image, region):
+    """The mean of 5×5 pixels, zeros beyond the border, clamped, and 1e-12 in the denominator."""
+    padded = torch.nn.functional.pad(image, [2] * 4)
+    inside = total = 0.0
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            positive = max(float(padded[i : i + 5, j : j + 5].sum()) / 25, 0.0)
+            total += positive
+            inside += positive if region[i, j] else 0.0
+    return inside / (total + 1e-12)
+
+
+def test_how_to_probe_equals_its_definition_in_loops(score):
+    maps = torch.randn(1, 4, 12, 12, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    values = score("grid_pg/how_to_probe", maps, _cells(2, 6)).values[0]
+    expected = [_slow_how_to_probe(maps[0, k], _cells(2, 6)[0, k]) for k in range(4)]
+    assert values.tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_how_to_probe_blurs_maps_of_input_times_gradient_by_its_gaussian(score):
+    maps = torch.randn(1, 4, 80, 80, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    blurred = gaussian_blur(maps, [129, 129], [32.25, 32.25])
+    expected = score("grid_pg/bcos_v2", blurred, _cells(2, 40)).values
+    values = score("grid_pg/how_to_probe", maps, _cells(2, 40), filter="gaussian").values
+    # The blur leaves a mass of about 1, next to which 1e-12 in the denominator is nothing.
+    torch.testing.assert_close(values, expected, rtol=0, atol=1e-9)
+
+
+def test_an_unknown_filter_is_refused(map_v, score):
+    message = "grid_pg.filter=median is not allowed; use average or gaussian."
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        score("grid_pg/how_to_probe", map_v, _cells(2, 2)[:, :1], filter="median")
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,187 @@
+"""AggAtt: attributions of many grids, aggregated by how well they localise."""
+
+from __future__ import annotations
+
+import functools
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bcos_eval.data import Dataset, Stimulus
+from bcos_eval.errors import InputError
+from bcos_eval.plugins import Network, find_metric
+
+from .aggregate_file import AggregateAttribution, aggregate_path, load_aggregate, save_aggregate
+from .atomic_write import require_writable
+from .batch import BatchLimit
+from .choice import Choice
+from .plan import Cell, make_plan
+from .progress import Progress
+from .request import RunRequest, resolve
+from .run import reference_precision
+from .score_bins import FEWEST_UNITS, ranked_bins
+from .scoring import score_batch
+from .store import Store
+from .workplace import Workplace
+
+
+def aggregate_attributions(
+    request: RunRequest,
+    root: Path,
+    *,
+    progress: Progress | None = None,
+    networks: Mapping[str, Network] | None = None,
+    dataset: Dataset | None = None,
+) -> list[Path]:
+    """Aggregate the attributions of each model, method and metric of a request, and store them.
+
+    What is stored already for as many grids is not computed again.
+
+    Args:
+        request: What to aggregate; its metrics must be measured on grids.
+        root: The folder of results.
+        progress: Where notes and bars go.
+        networks: Models that are given and not loaded by name.
+        dataset: A dataset that is given and not loaded by name.
+
+    Returns:
+        The files, in the order of the request.
+
+    Raises:
+        InputError: If the request cannot be fulfilled.
+    """
+    choices = resolve(request)
+    for metric in choices.metrics:
+        _require_grids(metric)
+    require_writable(root)
+    workplace = Workplace(request, root, progress or Progress(), networks=networks, dataset=dataset)
+    workplace.require_data()
+    with reference_precision():
+        cells = make_plan(workplace, choices, Store(root)).cells
+        for cell in cells:
+            _require_enough(cell, cell.n_stimuli)
+        return [_stored(workplace, cell) for cell in cells]
+
+
+def _require_grids(metric: Choice) -> None:
+    stimulus = find_metric(metric.name).info.stimulus
+    if stimulus != "grid":
+        raise InputError(
+            f"aggatt shows attributions of grids and metric '{metric.name}' is not measured on them; use difull, "
+            "dipart or grid_pg."
+        )
+
+
+def _require_enough(cell: Cell, n_grids: int) -> None:
+    if n_grids < FEWEST_UNITS:
+        raise InputError(
+            f"aggatt ranks {FEWEST_UNITS} grids or more and '{cell.model}' has {n_grids} with a score by "
+            f"'{cell.metric.name}'; use more --samples, smaller grids (--param NAME.n=2) or more images."
+        )
+
+
+def _stored(workplace: Workplace, cell: Cell) -> Path:
+    path = aggregate_path(workplace.root, cell.folder)
+    if not path.is_file() or load_aggregate(path).n_asked != cell.n_stimuli:
+        save_aggregate(path, _aggregate(workplace, cell))
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """One explained grid without its map."""
+
+    stimulus_id: str
+    score: float
+    inside: float
+
+
+def _aggregate(workplace: Workplace, cell: Cell) -> AggregateAttribution:
+    """Explain all grids; their maps wait on disk until all scores are known."""
+    with tempfile.TemporaryFile(dir=workplace.root) as stream:
+        region, grids = _explain_all(workplace, cell, stream)
+        _require_enough(cell, len(grids))
+        stream.flush()
+        maps = np.memmap(stream, np.float32, mode="r", shape=(len(grids), *region.shape))
+        bins = ranked_bins(np.array([grid.score for grid in grids]), np.array([grid.inside for grid in grids]))
+        middles = [members[len(members) // 2] for members in bins]
+        return AggregateAttribution(
+            dataset=workplace.dataset(cell.model).name,
+            model=cell.model,
+            weights=workplace.network(cell.model).weights_id,
+            method=cell.method.label,
+            metric=cell.metric.label,
+            kind=cell.kind.label,
+            n_asked=cell.n_stimuli,
+            counts=np.array([len(members) for members in bins]),
+            scores=np.array([math.fsum(grids[i].score for i in members) / len(members) for members in bins]),
+            means=np.stack([_mean(maps, members) for members in bins]),
+            examples=np.stack([maps[middle] for middle in middles]),
+            example_ids=np.array([grids[middle].stimulus_id for middle in middles]),
+            region=region,
+        )
+
+
+def _explain_all(workplace: Workplace, cell: Cell, stream: IO[bytes]) -> tuple[NDArray[np.bool_], list[_Ranked]]:
+    """Write the positive maps of the grids that have a score to a file, and return the cell and the scores."""
+    region = np.zeros((0, 0), dtype=np.bool_)
+    grids = []
+    with workplace.progress.bar(f"{cell.model}, {cell.method.label}", cell.n_stimuli, "grid") as advance:
+        for stimulus in _stimuli(workplace, cell):
+            positive, score = _explained(workplace, cell, stimulus)
+            advance(1)
+            if not math.isfinite(score):
+                workplace.progress.note(
+                    f"{cell.method.label}: left out {stimulus.stimulus_id}, which has no score."
+                )
+                continue
+            region = stimulus.regions[0].numpy()
+            stream.write(positive.tobytes())
+            grids.append(_Ranked(stimulus.stimulus_id, score, float(positive[region].sum(dtype=np.float64))))
+    return region, grids
+
+
+def _stimuli(workplace: Workplace, cell: Cell) -> Iterator[Stimulus]:
+    for position in range(cell.n_stimuli):
+        for stimulus in workplace.stimuli(cell.model, cell.kind, position, position + 1):
+            if isinstance(stimulus, Stimulus):
+                yield stimulus if cell.kind.has_corner_targets else _first_target(stimulus)
+
+
+def _first_target(stimulus: Stimulus) -> Stimulus:
+    """Return the stimulus with its first target alone, in the top left cell, which is all that is shown."""
+    return replace(
+        stimulus,
+        targets=stimulus.targets[:1],
+        regions=stimulus.regions[:1],
+        sample_ids=stimulus.sample_ids[:1],
+    )
+
+
+def _explained(workplace: Workplace, cell: Cell, stimulus: Stimulus) -> tuple[NDArray[np.float32], float]:
+    """Return the positive map and the score of the first target."""
+    score = functools.partial(
+        score_batch,
+        workplace.network(cell.model),
+        cell.method,
+        [cell.metric],
+        seed=workplace.request.seed,
+        device=workplace.device,
+        kind=cell.kind,
+        n_maps=1,
+    )
+    (scored,) = BatchLimit(1, workplace.device).apply(score, [stimulus])
+    return scored.maps[0].clamp_min(0).float().numpy(), scored.scores[0].values[0]
+
+
+def _mean(maps: NDArray[np.float32], members: NDArray[np.int64]) -> NDArray[np.float32]:
+    total = np.zeros(maps.shape[1:])
+    for member in members:  # one at a time: a bin can hold hundreds of large maps
+        total += maps[member]
+    return (total / len(members)).astype(np.float32)
