@@ -136,14 +136,16 @@ def _explain_all(workplace: Workplace, cell: Cell, stream: IO[bytes]) -> tuple[N
         for stimulus in _stimuli(workplace, cell):
             positive, score = _explained(workplace, cell, stimulus)
             advance(1)
-            if not math.isfinite(score):
-                workplace.progress.note(
-                    f"{cell.method.label}: left out {stimulus.stimulus_id}, which has no score."
-                )
-                continue
             region = stimulus.regions[0].numpy()
-            stream.write(positive.tobytes())
-            grids.append(_Ranked(stimulus.stimulus_id, score, float(positive[region].sum(dtype=np.float64))))
+            if math.isfinite(score):
+                stream.write(positive.tobytes())
+                inside = float(positive[region].sum(dtype=np.float64))
+                grids.append(_Ranked(stimulus.stimulus_id, score, inside))
+    if len(grids) < cell.n_stimuli:
+        n_without = cell.n_stimuli - len(grids)
+        workplace.progress.note(
+            f"{cell.method.label}: {n_without} of {cell.n_stimuli} grids have no score and are in no bin."
+        )
     return region, grids
 
 

@@ -78,14 +78,14 @@ def load_aggregate(path: Path) -> AggregateAttribution:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             if int(stored["version"]) != _VERSION:
                 raise ValueError(f"version {stored['version']}")
-            # Arrays without axes are the plain values.
-            values = {field.name: stored[field.name][()] for field in fields(AggregateAttribution)}
+            arrays = {field.name: stored[field.name] for field in fields(AggregateAttribution)}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"'{path}' is no file of aggregate attributions of this version; delete it and make it again with "
             "`bcos-eval aggatt`."
         ) from error
-    return AggregateAttribution(**values)
+    # Names and numbers come back as arrays without axes.
+    return AggregateAttribution(**{key: array if array.ndim else array.item() for key, array in arrays.items()})
 
 
 def load_aggregates(root: Path) -> list[AggregateAttribution]:

@@ -154,10 +154,18 @@ def _cell(workplace: Workplace, model: str, method: Choice, metric: Choice) -> C
     kind = stimulus_kind(info, metric.params, workplace.request.pool)
     check_view(network, method, metric, kind)
     workplace.require_grid_size(model, kind)
-    n_stimuli, asked = len(workplace.source(model, kind)), workplace.request.n_samples
+    n_stimuli, asked = _n_stimuli(workplace, model, metric, kind), workplace.request.n_samples
     if n_stimuli < asked:
         workplace.progress.note(f"{model}: {n_stimuli} {kind.plural} instead of {asked}; the data give no more.")
     return Cell(model, method, metric, kind, n_stimuli, _cell_key(workplace, model, method, metric, kind))
+
+
+def _n_stimuli(workplace: Workplace, model: str, metric: Choice, kind: StimulusKind) -> int:
+    """Return how many stimuli there are; rules differ in the images they accept, so a refusal names the metric."""
+    try:
+        return len(workplace.source(model, kind))
+    except IncompatibleError as error:
+        raise IncompatibleError(f"metric '{metric.name}' on '{model}': {error}") from error
 
 
 def _cell_key(

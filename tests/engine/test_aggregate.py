@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
 import pytest
 import torch
 
+from bcos_eval.data.grid_bcos import bcos_grids
 from bcos_eval.engine import aggregate
 from bcos_eval.engine.aggregate import aggregate_attributions
 from bcos_eval.engine.aggregate_file import load_aggregate, load_aggregates, save_aggregate
@@ -16,12 +18,14 @@ from bcos_eval.plugins import find_explainer
 from bcos_eval.reports.leaderboard import stored_units
 
 N_GRIDS = 40
+# The toy network is never as sure as Rao et al. want it.
+SETTINGS = {name: (f"{name}.n=2", f"{name}.pool=bcos_v2") for name in ("grid_pg", "difull", "dipart")}
 
 
 @pytest.fixture
 def aggregated(tmp_path, toy_dataset, toy_network):
     """Aggregates toy grids in a temporary folder."""
-    network, dataset = toy_network(is_bcos=True), toy_dataset(n_per_class=40)
+    network, dataset = toy_network(is_bcos=True), toy_dataset(n_per_class=60)
 
     def aggregator(**asked):
         request = {
@@ -30,7 +34,7 @@ def aggregated(tmp_path, toy_dataset, toy_network):
             "methods": ("ixg",),
             "dataset": "toy",
             "device": "cpu",
-            "settings": ("difull.n=2",) if "metrics" not in asked else (),
+            "settings": SETTINGS["difull"] if "metrics" not in asked else (),
             "n_samples": N_GRIDS,
             **asked,
         }
@@ -55,7 +59,7 @@ def test_means_are_those_of_the_grids_of_a_run_in_the_order_of_their_scores(aggr
     ranked = units["score"].sort_values(ascending=False).to_numpy()
     assert found.counts.tolist() == [1, 1, 18, 18, 1, 1]
     bounds = np.cumsum([0, *found.counts])
-    expected = [ranked[first:stop].mean() for first, stop in zip(bounds, bounds[1:], strict=False)]
+    expected = [ranked[first:stop].mean() for first, stop in itertools.pairwise(bounds)]
     np.testing.assert_allclose(found.scores, expected, rtol=0, atol=1e-9)
 
 
@@ -72,8 +76,7 @@ def test_all_grids_together_have_the_mean_of_all_positive_maps(aggregated):
     (path,) = aggregated()
     found = load_aggregate(path)
     total = np.zeros_like(found.region, dtype=float)
-    workplace_grids = _corner_images(aggregated)
-    for image, target in workplace_grids:
+    for image, target in _corner_images(aggregated):
         maps = find_explainer("ixg")(aggregated.network, image[None], torch.tensor([[target]]))[0, 0]
         side = image.shape[-1]
         total[:side, :side] += maps.clamp_min(0).double().numpy()
@@ -83,22 +86,19 @@ def test_all_grids_together_have_the_mean_of_all_positive_maps(aggregated):
 
 
 def _corner_images(aggregated):
-    """The top left images of the grids that Rao et al.'s rule makes of the toy data, and their classes."""
-    from bcos_eval.data.grid_rao import rao_grids
-
+    """The top left images of the grids of the toy data, and their classes."""
     dataset, network = aggregated.dataset, aggregated.network
     images = torch.stack([dataset[index].image for index in range(len(dataset))])
     with torch.no_grad():
         logits = network(network.encode(images))
-    labels = torch.tensor(dataset.labels)
-    probability = network.probability(logits).gather(1, labels[:, None])[:, 0]
-    eligible = (probability >= 0.99) & (logits.argmax(1) == labels)
-    grids = rao_grids(dataset.labels, eligible, n=2, n_grids=N_GRIDS)
+    grids = bcos_grids(
+        dataset.labels, logits.amax(1), logits.argmax(1) == torch.tensor(dataset.labels), n=2, n_grids=N_GRIDS
+    )
     return [(images[grid[0]], dataset.labels[grid[0]]) for grid in grids]
 
 
 def test_a_second_call_computes_nothing_and_more_grids_everything(aggregated, monkeypatch):
-    asked = {"metrics": ("grid_pg/how_to_probe",), "settings": ("grid_pg.n=2",)}
+    asked = {"metrics": ("grid_pg/how_to_probe",), "settings": SETTINGS["grid_pg"]}
     before = aggregated(**asked)
     assert aggregated(**asked) == before
     calls = []
@@ -112,16 +112,20 @@ def test_a_second_call_computes_nothing_and_more_grids_everything(aggregated, mo
 
 def test_each_method_and_metric_has_its_file(aggregated, tmp_path):
     paths = aggregated(
-        methods=("ixg", "gradcam"), metrics=("difull", "dipart"), settings=("difull.n=2",) * 1 + ("dipart.n=2",)
+        methods=("ixg", "gradcam"),
+        metrics=("difull", "dipart"),
+        settings=(*SETTINGS["difull"], *SETTINGS["dipart"]),
     )
     assert len(set(paths)) == 4
     labels = [(one.method, one.metric) for one in load_aggregates(tmp_path / "out")]
     assert set(labels) == {
-        (method, f"{metric}/rao2022(n=2)") for method in ("ixg", "gradcam") for metric in ("difull", "dipart")
+        (method, f"{metric}/rao2022(n=2,pool=bcos_v2)")
+        for method in ("ixg", "gradcam")
+        for metric in ("difull", "dipart")
     }
 
 
-def test_grids_without_a_score_are_in_no_bin(aggregated, monkeypatch):
+def test_grids_without_a_score_are_in_no_bin(aggregated, monkeypatch, capsys):
     original = aggregate._explained
     done = []
 
@@ -134,6 +138,7 @@ def test_grids_without_a_score_are_in_no_bin(aggregated, monkeypatch):
     (path,) = aggregated()
     found = load_aggregate(path)
     assert (found.n_asked, found.counts.sum()) == (40, 35)
+    assert "note: ixg: 5 of 40 grids have no score and are in no bin.\n" in capsys.readouterr().err
 
 
 def test_metrics_of_single_images_are_refused(aggregated):
@@ -147,8 +152,8 @@ def test_metrics_of_single_images_are_refused(aggregated):
 
 def test_too_few_grids_are_refused_before_any_is_explained(aggregated):
     message = (
-        "aggatt ranks 30 grids or more and 'bcos_toy' has 12 with a score by 'difull/rao2022'; use more --samples, "
-        "smaller grids (--param NAME.n=2) or more images."
+        "aggatt ranks 30 grids or more and 'bcos_toy' has 12 with a score by 'difull/rao2022'; use more "
+        "--samples, smaller grids (--param NAME.n=2) or more images."
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         aggregated(n_samples=12)

@@ -216,7 +216,7 @@ def test_an_unwritable_folder_is_an_error_before_anything_is_computed(toy_run, t
 
 def test_grids_of_rao_need_the_agreement_of_all_models(toy_run):
     asked = {"metrics": ("grid_pg/rao2022",), "settings": ("grid_pg.n=2",)}
-    with pytest.raises(InputError, match=r"^no 2×2 grid can be filled"):
+    with pytest.raises(InputError, match=r"^metric 'grid_pg/rao2022' on 'toy': no 2×2 grid can be filled: only "):
         toy_run(models=("toy",), **asked)  # its probabilities are below 0.99
 
 

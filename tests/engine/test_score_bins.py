@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -16,7 +17,7 @@ def official_bins(scores, inside):
     ranked = sorted(range(n), key=lambda unit: (scores[unit], inside[unit]), reverse=True)
     bounds = [edge * n for edge in BIN_EDGES]
     assert all(abs(bound - round(bound)) < 1e-6 for bound in bounds)
-    return [ranked[round(first) : round(stop)] for first, stop in zip(bounds, bounds[1:], strict=False)]
+    return [ranked[round(first) : round(stop)] for first, stop in itertools.pairwise(bounds)]
 
 
 @pytest.mark.parametrize("n", [100, 500])

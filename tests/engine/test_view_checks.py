@@ -23,12 +23,19 @@ class OneSize(nn.Module):
         self.layer = nn.Linear(3 * 8 * 8, 4)
 
     def forward(self, images):
+        if images.shape[-1] != 8:
+            raise ValueError("8 pixels only")
         return self.layer(images.flatten(1))
 
 
 def user_model(module=None, side=8):
     return UserModel(
-        module or OneSize(), name="mine", num_classes=4, input_size=side, encode=None, probability="softmax"
+        module or OneSize(),
+        name="mine",
+        num_classes=4,
+        input_size=side,
+        encode=nn.Identity(),
+        probability="softmax",
     )
 
 
@@ -46,21 +53,23 @@ def metric(name):
         ),
         (
             "strided", 2, 7, IXG,
-            "metric 'grid_pg' moves windows by half a cell and 'mine' has cells of 7 pixels; use grid_pg/rescaled.",
+            "metric 'grid_pg' moves windows by half a cell and 'mine' has cells of 7 pixels; use "
+            "grid_pg/rescaled.",
         ),
         (
             "strided_padded", 2, 7, IXG,
-            "metric 'grid_pg' moves windows by half a cell and 'mine' has cells of 7 pixels; use grid_pg/rescaled.",
+            "metric 'grid_pg' moves windows by half a cell and 'mine' has cells of 7 pixels; use "
+            "grid_pg/rescaled.",
         ),
         (
             "dipart", 2, 8, IXG,
-            "metric 'grid_pg' cuts the last spatial features and 'mine' has no features() and head(); add them, or "
-            "use difull.",
+            "metric 'grid_pg' cuts the last spatial features and 'mine' has no features() and head(); add them, "
+            "or use difull.",
         ),
         (
             "difull", 2, 8, Choice("gradcam", {"layer": "layer"}),
-            "metric 'grid_pg' stitches features of cells, which is known for the last ones only; leave out --param "
-            "gradcam.layer, or use dipart.",
+            "metric 'grid_pg' stitches features of cells, which is known for the last ones only; leave out "
+            "--param gradcam.layer, or use dipart.",
         ),
     ],
 )  # fmt: skip
@@ -76,8 +85,8 @@ def test_a_network_of_one_even_size_can_be_shown_parts(view):
 
 def test_a_network_of_one_size_is_refused_whole_grids_and_told_what_to_use():
     message = (
-        "model 'mine' does not take 2×2 grids of 16×16 pixels (mat1 and mat2 shapes cannot be multiplied (1x768 and "
-        "192x4)); use grid_pg/rescaled, grid_pg/bcosification_strided or grid_pg/aloe_strided, which show it 8×8."
+        "model 'mine' does not take 2×2 grids of 16×16 pixels (8 pixels only); use grid_pg/rescaled, "
+        "grid_pg/bcosification_strided or grid_pg/aloe_strided, which show it 8×8."
     )
     with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
         check_grid_size(user_model(), StimulusKind("grid", "bcos_v2", 2), torch.device("cpu"))

@@ -72,7 +72,8 @@ def test_the_linear_summary_of_a_converted_network_is_complete(name: str, carry_
         assert torch.equal(network(encoded), network.head(network.features(encoded)))
     maps = contribution_maps(linear_summary(network, encoded, targets), encoded)
     assert float(evidence.abs().min()) > 1e-9
-    torch.testing.assert_close(maps.sum((2, 3)), evidence, rtol=1e-9, atol=0)
+    # Looser than usual in float64: of the deepest networks the evidence is a small remainder of large terms.
+    torch.testing.assert_close(maps.sum((2, 3)), evidence, rtol=1e-7, atol=0)
 
 
 @pytest.mark.parametrize("norm", ["batch_centred", "layer", "instance", "position", "all"])

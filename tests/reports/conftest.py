@@ -11,6 +11,7 @@ import torch
 
 from bcos_eval.data.stimulus import Stimulus
 from bcos_eval.engine import atomic_write
+from bcos_eval.engine.aggregate_file import AggregateAttribution, aggregate_path, save_aggregate
 from bcos_eval.engine.examples import ExampleIdentity, save_examples
 from bcos_eval.engine.store import ShardAddress, ShardFacts, Store, StoredShard
 from bcos_eval.engine.unit_row import UNIT_COLUMNS
@@ -71,6 +72,28 @@ class StoreMaker:
         return save_examples(
             self.root, ExampleIdentity(kind=kind, **labels), stimuli, maps, class_names=class_names, rgba=rgba
         )
+
+    def aggregate(self, **values):
+        """Aggregate attributions on grids of 2×2 cells of 4 pixels; what is not given is invented."""
+        rng = np.random.default_rng(0)
+        region = np.zeros((8, 8), dtype=bool)
+        region[:4, :4] = True
+        labels = {key: value for key, value in DEFAULT_LABELS.items() if key in _IDENTITY}
+        made = {
+            **labels,
+            "metric": "difull/rao2022",
+            "kind": "grid2x2-rao2022-difull",
+            "n_asked": 50,
+            "counts": np.array([1, 2, 22, 22, 2, 1]),
+            "scores": np.linspace(1, 0, 6),
+            "means": rng.random((6, 8, 8)).astype(np.float32),
+            "examples": rng.random((6, 8, 8)).astype(np.float32),
+            "example_ids": np.array([f"grid2x2/{number:06d}" for number in range(6)]),
+            "region": region,
+            **values,
+        }
+        name = "-".join(str(made[key]) for key in (*_IDENTITY, "metric")).replace("/", "_")
+        save_aggregate(aggregate_path(self.root, name), AggregateAttribution(**made))
 
 
 _IDENTITY = ("dataset", "model", "weights", "method")

@@ -24,12 +24,14 @@ def store(make):
         curves = rng.random((3, 5))
         make.units(curves.mean(1), method=method, metric="pixel_perturbation", preset="coda", curves=curves)
         make.examples(torch.randn(1, 1, 8, 8), method=method)
+        make.aggregate(method=method)
     return make.root
 
 
 PAGES = {name: name for name in FIGURES} | {
     name: f"{name}-shapes-bcos_resnet18" for name in ("qualitative", "agreement")
 }
+PAGES["aggatt"] = "aggatt-shapes-bcos_resnet18-difull_rao2022-grid2x2-rao2022-difull"
 
 
 @pytest.mark.parametrize("name", FIGURES)
