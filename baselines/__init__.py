@@ -19,6 +19,7 @@ from . import (  # noqa: F401 - they register
     scorecam,
     smoothgrad,
 )
+from .precision import COMMON_PARAMS
 from .registry import EXPLAINERS, Explainer, ExplainerInfo, get_explainer, register_explainer
 
-__all__ = ["EXPLAINERS", "Explainer", "ExplainerInfo", "get_explainer", "register_explainer"]
+__all__ = ["COMMON_PARAMS", "EXPLAINERS", "Explainer", "ExplainerInfo", "get_explainer", "register_explainer"]

@@ -15,6 +15,7 @@ from bcos_eval.errors import IncompatibleError, InputError, unknown_name
 from .attention_matrices import has_attention
 from .model_state import frozen
 from .network import Network, device_of, name_of
+from .precision import COMMON_CHOICES, COMMON_PARAMS, FLOAT32, passes_in
 
 Parameter = bool | int | float | str
 
@@ -73,7 +74,7 @@ class Explainer:
             images: `(B, 3, H, W)`, float32 in [0, 1].
             targets: Indices of the explained classes, `(B, K)`, int64.
             seed: Seed of stochastic explainers; each image and target has its own generator.
-            params: Values for `info.defaults`.
+            params: Values for `info.defaults`; and `precision` of the network passes, "float32" or "bfloat16".
 
         Raises:
             IncompatibleError: If this explainer does not exist for this network.
@@ -85,7 +86,8 @@ class Explainer:
         self.check(model, params)
         draws = {"seed": seed} if self.info.stochastic else {}
         device = device_of(model)
-        with frozen(model), torch.enable_grad():
+        precision = FLOAT32 if "precision" in self.info.defaults else str(params.pop("precision", FLOAT32))
+        with frozen(model), torch.enable_grad(), passes_in(precision, device):
             maps = self.attribute(model, images.to(device), targets.to(device), **draws, **params)
         return maps.detach().float()
 
@@ -203,13 +205,14 @@ def _check_targets(model: Network, targets: Tensor) -> None:
 
 
 def _check_parameter(info: ExplainerInfo, key: str, value: Parameter) -> None:
-    if key not in info.defaults:
-        known = ", ".join(info.defaults) or "none"
+    defaults = {**COMMON_PARAMS, **info.defaults}
+    if key not in defaults:
+        known = ", ".join({**info.defaults, **COMMON_PARAMS})
         raise InputError(f"method '{info.name}' has no parameter '{key}'; it has: {known}")
-    choices = info.choices.get(key)
+    choices = info.choices.get(key) if key in info.defaults else COMMON_CHOICES[key]
     if choices and value not in choices:
         raise InputError(f"{info.name}.{key}={value} is not allowed; use {' or '.join(choices)}")
-    expected = type(info.defaults[key])
+    expected = type(defaults[key])
     accepted = (int, float) if expected is float else (expected,)
     if type(value) not in accepted:
         raise InputError(f"{info.name}.{key}={value} is not allowed; it takes a value of type {expected.__name__}")

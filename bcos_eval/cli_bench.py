@@ -37,7 +37,10 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
 )
 @click.option("--method", multiple=True, help="Explainer; repeats and accepts commas.  [default: all]")
 @click.option(
-    "--suite", type=click.Choice(["explainers", "perturbation", "all"]), default="all", help="What is compared."
+    "--suite",
+    type=click.Choice(["explainers", "perturbation", "variants", "all"]),
+    default="all",
+    help="What is compared; variants are layouts, torch.compile and bfloat16, and not part of all.",
 )
 @click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file; repeats.  [default: random]")
 @click.option("--cell", type=click.IntRange(min=10), default=224, help="Side of a grid's cell in pixels.")

@@ -43,6 +43,7 @@ __all__ = [
     "Scored",
     "StimulusKind",
     "View",
+    "common_explainer_params",
     "default_presets",
     "explainers",
     "find_explainer",
@@ -127,6 +128,11 @@ def default_presets() -> Mapping[str, str]:
 def explainers() -> Mapping[str, Explainer]:
     """Return all explainers by name."""
     return cast("Mapping[str, Explainer]", _load("bcos_eval.baselines").EXPLAINERS)
+
+
+def common_explainer_params() -> Mapping[str, Param]:
+    """Return the parameters that every explainer has besides its own, with their defaults."""
+    return cast("Mapping[str, Param]", _load("bcos_eval.baselines").COMMON_PARAMS)
 
 
 def find_metric(name: str) -> Metric:

@@ -84,7 +84,7 @@ def test_wrong_images_and_targets_are_refused(toy_network, images, targets, mess
 
 
 def test_an_unknown_parameter_is_refused(toy_network):
-    with pytest.raises(ValueError, match=r"^method 'ixg' has no parameter 'n_steps'; it has: none$"):
+    with pytest.raises(ValueError, match=r"^method 'ixg' has no parameter 'n_steps'; it has: precision$"):
         explain(toy_network(), IMAGES, torch.tensor([0, 0]), "ixg", n_steps=3)
 
 

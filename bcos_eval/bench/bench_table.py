@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .report import BenchReport, ExplainerRow, PerturbationRow, median
+from .report import BenchReport, ExplainerRow, PerturbationRow, VariantRow, median
 
 _UNKNOWN = "–"
 _BYTES_PER_MB = 1e6
@@ -14,7 +14,7 @@ _MS_PER_SECOND = 1000
 
 Cells = dict[str, str]
 # Columns that are read as text; all others are aligned to the right.
-_TEXT = frozenset({"explainer", "metric", "model", "alternative", "setting", "note"})
+_TEXT = frozenset({"explainer", "metric", "model", "alternative", "setting", "variant", "note"})
 
 
 def bench_text(report: BenchReport) -> str:
@@ -24,6 +24,8 @@ def bench_text(report: BenchReport) -> str:
         parts += [markdown([_explainer_cells(row) for row in report.explainers]), _EXPLAINER_LEGEND]
     if report.perturbation:
         parts += [markdown([_perturbation_cells(row) for row in report.perturbation]), _PERTURBATION_LEGEND]
+    if report.variants:
+        parts += [markdown([_variant_cells(row) for row in report.variants]), _VARIANT_LEGEND]
     return "\n\n".join(parts) + "\n"
 
 
@@ -34,6 +36,10 @@ _EXPLAINER_LEGEND = (
 _PERTURBATION_LEGEND = (
     "Milliseconds per scored point, medians. Difference: of probabilities. Peak memory: growth while one image is "
     "scored, for curves of so many points."
+)
+_VARIANT_LEGEND = (
+    "Seconds per image with all its targets, medians, first calls left out. Ratio: default / variant. Difference: "
+    "from the default's maps, relative to the map's largest value. Plain layers: without the frozen twin."
 )
 
 
@@ -89,6 +95,19 @@ def _perturbation_cells(row: PerturbationRow) -> Cells:
         "difference": _scientific(row.max_difference),
         "bare": _percent(times.bare_share),
         "peak memory": peaks or _UNKNOWN,
+        "note": row.note or _UNKNOWN,
+    }
+
+
+def _variant_cells(row: VariantRow) -> Cells:
+    return {
+        "explainer": row.explainer,
+        "model": row.model,
+        "variant": row.variant,
+        "default s": _number(median(row.default_seconds)),
+        "variant s": _number(median(row.variant_seconds)),
+        "ratio": _times(row.ratio),
+        "difference": _scientific(row.max_difference),
         "note": row.note or _UNKNOWN,
     }
 

@@ -100,6 +100,40 @@ class PerturbationRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class VariantRow:
+    """One explainer run otherwise than by default.
+
+    Attributes:
+        explainer: Registered name.
+        model: The network explained.
+        variant: What is different.
+        default_seconds: Seconds per image with all its targets by default.
+        variant_seconds: The same for the variant, its first call left out.
+        max_difference: Largest difference from the default's maps, relative to the map's largest value.
+        note: Why nothing was measured, else empty.
+    """
+
+    explainer: str
+    model: str
+    variant: str
+    default_seconds: Seconds = ()
+    variant_seconds: Seconds = ()
+    max_difference: float = math.nan
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer the default takes; of medians."""
+        return median(self.default_seconds) / median(self.variant_seconds)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; what was not measured is null."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        return plain | {"max_difference": _or_null(self.max_difference), "ratio": _or_null(self.ratio)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BenchReport:
     """Everything one run measured.
 
@@ -108,12 +142,14 @@ class BenchReport:
         settings: What was asked for.
         explainers: Rows of the explainer suite.
         perturbation: Rows of the perturbation suite.
+        variants: Rows of the variant suite.
     """
 
     machine: Mapping[str, Any]
     settings: Mapping[str, Any]
     explainers: tuple[ExplainerRow, ...] = ()
     perturbation: tuple[PerturbationRow, ...] = ()
+    variants: tuple[VariantRow, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; what was not measured is null."""
@@ -123,6 +159,7 @@ class BenchReport:
             "settings": dict(self.settings),
             "explainers": [_row_as_json(row) for row in self.explainers],
             "perturbation": [_row_as_json(row) for row in self.perturbation],
+            "variants": [row.as_json() for row in self.variants],
         }
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from bcos_eval.engine.progress import Progress
 from bcos_eval.errors import InputError
+from bcos_eval.plugins import find_explainer
 
 from .case import distinct_targets, network_for_bench, scene_grid
 from .clock import threads
@@ -14,9 +15,11 @@ from .contenders import CONTENDERS
 from .explainer_suite import N_SIDES, Effort, Scene, check_explainers, measure_explainer
 from .machine import machine
 from .perturbation_suite import deletion_task, measure_deletion
-from .report import BenchReport, ExplainerRow, PerturbationRow
+from .report import BenchReport, ExplainerRow, PerturbationRow, VariantRow
+from .variant_suite import DEFAULT_METHODS, VARIANTS, measure_variants
 
-Suite = Literal["explainers", "perturbation", "all"]
+# All but the variants: compiling takes minutes.
+Suite = Literal["explainers", "perturbation", "variants", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,9 @@ def run_bench(request: BenchRequest, progress: Progress) -> BenchReport:
     Raises:
         InputError: For unknown models or explainers, and settings that do not fit the models.
     """
+    if request.suite == "variants":
+        with threads(request.n_threads):
+            return BenchReport(machine(), asdict(request), variants=_variants(request, progress))
     methods = request.methods or tuple(CONTENDERS)
     check_explainers(methods)
     with threads(request.n_threads):
@@ -87,6 +93,16 @@ def _explainers(
     effort = Effort(request.repeats, request.steps, request.samples, request.extrapolate)
     with progress.bar("explainers", len(methods) * N_SIDES * request.repeats, "measurement") as advance:
         return tuple(measure_explainer(name, scene, effort, advance) for name in methods)
+
+
+def _variants(request: BenchRequest, progress: Progress) -> tuple[VariantRow, ...]:
+    methods = request.methods or DEFAULT_METHODS
+    for name in methods:
+        find_explainer(name)
+    scene = _scene(request)
+    with progress.bar("variants", len(methods) * len(VARIANTS) * request.repeats, "measurement") as advance:
+        rows = [measure_variants(name, scene, request.repeats, advance) for name in methods]
+    return tuple(row for of_method in rows for row in of_method)
 
 
 def _perturbation(request: BenchRequest, scene: Scene, progress: Progress) -> tuple[PerturbationRow, ...]:

@@ -118,7 +118,7 @@ def corners_only(stimulus: Stimulus) -> Stimulus:
 
 def no_grid_error(n: int, *, n_classes: int, n_needed: int) -> IncompatibleError:
     """The error for a pool of confident images that fills not a single n × n grid."""
-    smaller = f"a smaller grid (--param grid_pg.n={n - 1}), " if n > _SMALLEST_GRID else ""
+    smaller = f"a smaller grid (--param METRIC.n={n - 1}), " if n > _SMALLEST_GRID else ""
     return IncompatibleError(
         f"no {n}×{n} grid can be filled: only {n_classes} classes have confidently and correctly classified "
         f"images, at least {n_needed} are needed; use {smaller}more images or a better trained model."

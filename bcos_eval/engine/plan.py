@@ -165,7 +165,11 @@ def _n_stimuli(workplace: Workplace, model: str, metric: Choice, kind: StimulusK
     try:
         return len(workplace.source(model, kind))
     except IncompatibleError as error:
-        raise IncompatibleError(f"metric '{metric.name}' on '{model}': {error}") from error
+        n_models = len(workplace.request.models)
+        by_all = (
+            f" All {n_models} models must agree; run them alone." if kind.pools_all_models and n_models > 1 else ""
+        )
+        raise IncompatibleError(f"metric '{metric.name}' on '{model}': {error}{by_all}") from error
 
 
 def _cell_key(

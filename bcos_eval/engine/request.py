@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from bcos_eval.errors import InputError, unknown_name
 from bcos_eval.own_plugins import explainer_named, metric_named
+from bcos_eval.plugins import common_explainer_params
 from bcos_eval.user_code import is_reference
 
 from .choice import Choice, ParamSetting, check_owners, choose, parse_setting
@@ -169,4 +170,8 @@ def _by_label(entries: Iterable[tuple[str, str, T]]) -> dict[str, T]:
 
 def _chosen_method(name: str, settings: Iterable[ParamSetting]) -> Choice:
     info = explainer_named(name).info
-    return choose(info.name, info.defaults, settings)
+    common = {key: value for key, value in common_explainer_params().items() if key not in info.defaults}
+    choice = choose(info.name, {**info.defaults, **common}, settings)
+    # Named only where they differ, so that results of before they existed are found again.
+    left_out = common.keys() - set(choice.changed)
+    return replace(choice, params={key: value for key, value in choice.params.items() if key not in left_out})

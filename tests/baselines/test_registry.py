@@ -218,9 +218,9 @@ def test_a_network_without_relu_is_refused_by_guided_backprop(bcos, images, targ
 
 
 def test_an_unknown_parameter_is_refused(standard, images, targets):
-    with raises(InputError, "method 'intgrad' has no parameter 'steps'; it has: n_steps, batch_pixels"):
+    with raises(InputError, "method 'intgrad' has no parameter 'steps'; it has: n_steps, batch_pixels, precision"):
         EXPLAINERS["intgrad"](standard, images, targets, steps=3)
-    with raises(InputError, "method 'ixg' has no parameter 'steps'; it has: none"):
+    with raises(InputError, "method 'ixg' has no parameter 'steps'; it has: precision"):
         EXPLAINERS["ixg"](standard, images, targets, steps=3)
 
 

@@ -75,7 +75,8 @@ def test_the_quick_benchmark_measures_every_row(call):
         (("--repeats", "0"), "error: Invalid value for '--repeats': 0 is not in the range x>=1."),
         (
             ("--suite", "metrics"),
-            "error: Invalid value for '--suite': 'metrics' is not one of 'explainers', 'perturbation', 'all'.",
+            "error: Invalid value for '--suite': 'metrics' is not one of 'explainers', 'perturbation', "
+            "'variants', 'all'.",
         ),
     ],
 )

@@ -137,7 +137,7 @@ def test_untrained_model_gets_a_hint_at_smaller_grids():
         bcos_grids(list(range(20)), torch.ones(20), torch.zeros(20, dtype=torch.bool), n=3)
     assert str(caught.value) == (
         "no 3×3 grid can be filled: only 0 classes have confidently and correctly classified images, at least 10 "
-        "are needed; use a smaller grid (--param grid_pg.n=2), more images or a better trained model."
+        "are needed; use a smaller grid (--param METRIC.n=2), more images or a better trained model."
     )
 
 

@@ -214,10 +214,13 @@ def test_an_unwritable_folder_is_an_error_before_anything_is_computed(toy_run, t
     )
 
 
-def test_grids_of_rao_need_the_agreement_of_all_models(toy_run):
+def test_grids_of_rao_need_the_agreement_of_all_models(toy_run, capsys):
     asked = {"metrics": ("grid_pg/rao2022",), "settings": ("grid_pg.n=2",)}
     with pytest.raises(InputError, match=r"^metric 'grid_pg/rao2022' on 'toy': no 2×2 grid can be filled: only "):
         toy_run(models=("toy",), **asked)  # its probabilities are below 0.99
+    with pytest.raises(InputError, match=r"^no combination"):
+        toy_run(models=("toy", "bcos_toy"), **asked)
+    assert capsys.readouterr().err.count(" All 2 models must agree; run them alone.\n") == 2
 
 
 def test_changed_parameters_are_part_of_the_label(toy_run):
