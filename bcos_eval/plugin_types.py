@@ -131,8 +131,8 @@ class MetricInfo(Protocol):
         ...
 
     @property
-    def chance(self) -> Literal["area"] | float | None:
-        """Score of a map without information: the share of the area, a number, or unknown."""
+    def chance(self) -> Literal["area", "model"] | float | None:
+        """Score of a map without information: share of the area, measured on the model, a number, or unknown."""
         ...
 
     @property

@@ -15,6 +15,7 @@ from .grid_pg import grid_pointing_game
 from .imputation import linear_imputation
 from .infidelity import squared_errors
 from .iou import box_iou, thresholded_iou
+from .pixel_curve_controls import random_order_areas
 from .pixel_perturbation import coda_counts
 from .pointing_game import pointing_hits
 from .randomisation import covered_fraction, layers_by_use
@@ -67,6 +68,7 @@ __all__ = [
     "pixel_deletion",
     "pixel_insertion",
     "pointing_hits",
+    "random_order_areas",
     "rank_correlation",
     "region_auc",
     "register_metric",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from torch import Tensor
+
 from .fills import PIXEL_FILLS, rise_blurred
 from .perturbation import (
     Perturbation,
@@ -38,22 +40,36 @@ def _info(preset: str, source: str) -> MetricInfo:
     )
 
 
+def insertion_curves(batch: Batch, *, fill: str, batch_size: int) -> tuple[Tensor, tuple[int, ...]]:
+    """Return the target's probability while pixels of the image come, most important first, and the points.
+
+    Args:
+        batch: Maps, images, targets and the model.
+        fill: What is there before them, a key of `PIXEL_FILLS`.
+        batch_size: Pictures per forward pass.
+
+    Returns:
+        Curves `(B, K, 51)`, float64, and the number of pixels that are there at each point.
+    """
+    counts = equal_counts(batch.maps.shape[-2] * batch.maps.shape[-1], N_STEPS)
+    example = Perturbation(PIXEL_FILLS[fill](batch.images), batch.images, most_first(batch.maps), counts)
+    probability = pixel_probability(batch.model)
+    return perturbation_curves(
+        example,
+        batch.targets,
+        probability=probability,
+        batch_size=batch_size,
+        remember=memory_of(batch.model, "pixels"),
+    ), counts
+
+
 def _score_insertion(batch: Batch, *, fill: str, batch_size: int) -> Scored:
     """Score the area below the curve from the fill to the image, most important pixels first; higher is better.
 
     Without ties it equals the area below the least-first deletion curve. A zero map and a map with NaN or infinity
     score NaN; pixels of a constant map go in row-major order.
     """
-    counts = equal_counts(batch.maps.shape[-2] * batch.maps.shape[-1], N_STEPS)
-    example = Perturbation(PIXEL_FILLS[fill](batch.images), batch.images, most_first(batch.maps), counts)
-    probability = pixel_probability(batch.model)
-    curves = perturbation_curves(
-        example,
-        batch.targets,
-        probability=probability,
-        batch_size=batch_size,
-        remember=memory_of(batch.model, "pixels"),
-    )
+    curves, counts = insertion_curves(batch, fill=fill, batch_size=batch_size)
     return scored_curves(batch, curves, normalised_area(curves, counts))
 
 

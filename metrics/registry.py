@@ -97,8 +97,8 @@ class MetricInfo:
         direction: Which scores are better.
         low: Smallest score possible.
         high: Largest score possible.
-        chance: Expected score of a map that knows nothing: "area" where it depends on the region (then it
-            comes with each unit), None where it depends on the model.
+        chance: Expected score of a map that knows nothing: "area" where it depends on the region and "model" where
+            it was measured on the model (both come with each unit), None where it depends on the model.
         source: Paper or code with its place.
         defaults: Parameters with their values. `pool` (how grids are drawn) and `n` (cells per side)
             describe the stimulus and are read by whoever makes it.
@@ -118,7 +118,7 @@ class MetricInfo:
     direction: Literal["higher", "lower"]
     low: float
     high: float
-    chance: Literal["area"] | float | None
+    chance: Literal["area", "model"] | float | None
     source: str
     defaults: Mapping[str, Param] = field(default_factory=dict)
     needs_explain: bool = False
