@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .figure_style import GREY, PAGE_WIDTH, SMALL_SIZE, method_order, new_figure, text_width
+from .method_names import settings_text, short_names
 
 # White is zero, red speaks for the target, blue against it.
 COLOUR_MAP = "bwr"
@@ -29,6 +30,8 @@ _LABEL_WIDTH = 0.95
 _LABEL_CHARACTERS = 15
 _LINE_HEIGHT = 1.25 * SMALL_SIZE / 72
 _KEY_HEIGHT = 0.36
+_KEY_WIDTH = 1.6
+_SETTINGS_SIZE = 5
 _LEVEL_HEADING_HEIGHT = 0.2
 # A heading at 45 degrees is so much less high and wide than it is long.
 _TILTED = 0.71
@@ -61,6 +64,7 @@ class _Layout:
     """Sizes in inches; rows are as high as their images need."""
 
     columns: tuple[str, ...]
+    called: Mapping[str, str]
     cell: float
     heights: tuple[float, ...]
     heading: float
@@ -93,10 +97,11 @@ def explanation_sheet(rows: Sequence[ExplanationRow]) -> Figure:
             axes = _cell_axes(figure, layout, position, top, height)
             _draw_cell(axes, row, column)
             if number == 0:
-                _write_column_heading(axes, column, tilted=layout.tilted)
+                _write_column_heading(axes, layout.called.get(column, column), tilted=layout.tilted)
         _write_row_label(figure, row, layout, bottom=top, height=height)
         top -= _GAP
     _add_colour_key(figure, layout)
+    _write_settings(figure, layout)
     return figure
 
 
@@ -122,7 +127,8 @@ def _layout(rows: Sequence[ExplanationRow]) -> _Layout:
     colour = [COLOUR_HEADING] if any(row.colour is not None for row in rows) else []
     columns = (INPUT_HEADING, *colour, *methods)
     shapes = [row.image.shape[0] / row.image.shape[1] for row in rows]
-    names = [text_width(len(column), SMALL_SIZE) for column in columns]
+    called = short_names(methods)
+    names = [text_width(len(called.get(column, column)), SMALL_SIZE) for column in columns]
     room = PAGE_WIDTH - _LABEL_WIDTH - _GAP * len(columns) - _EDGE
     tall = (_LARGEST_HEIGHT - max(names) - _KEY_HEIGHT - _GAP * len(rows)) / sum(shapes)
     cell = min(_LARGEST_CELL, room / len(columns), tall)
@@ -134,7 +140,7 @@ def _layout(rows: Sequence[ExplanationRow]) -> _Layout:
     heights = tuple(cell * shape for shape in shapes)
     width = _LABEL_WIDTH + len(columns) * (cell + _GAP) + overhang + _EDGE
     height = heading + sum(heights) + _GAP * len(rows) + _KEY_HEIGHT
-    return _Layout(columns, cell, heights, heading, tilted, width, height)
+    return _Layout(columns, called, cell, heights, heading, tilted, width, height)
 
 
 def _cell_axes(figure: Figure, layout: _Layout, position: int, bottom: float, height: float) -> Axes:
@@ -224,8 +230,26 @@ def _write_row_label(
     )
 
 
+def _write_settings(figure: Figure, layout: _Layout) -> None:
+    """Write beside the colour key the parameters that the headings leave out."""
+    text = settings_text(layout.called)
+    if not text:
+        return
+    left = _LABEL_WIDTH + min(_KEY_WIDTH, layout.width - _LABEL_WIDTH - _EDGE) + 2 * _EDGE
+    n_characters = max(1, int((layout.width - left - _EDGE) / text_width(1, _SETTINGS_SIZE)))
+    lines = textwrap.wrap(text, n_characters, max_lines=3, placeholder=" …")
+    figure.text(
+        left / layout.width,
+        (_KEY_HEIGHT - _EDGE) / layout.height,
+        "\n".join(lines),
+        va="top",
+        fontsize=_SETTINGS_SIZE,
+        color=GREY,
+    )
+
+
 def _add_colour_key(figure: Figure, layout: _Layout) -> None:
-    left, key_width = _LABEL_WIDTH, min(1.6, layout.width - _LABEL_WIDTH - _EDGE)
+    left, key_width = _LABEL_WIDTH, min(_KEY_WIDTH, layout.width - _LABEL_WIDTH - _EDGE)
     axes = figure.add_axes(
         (left / layout.width, 0.22 / layout.height, key_width / layout.width, 0.07 / layout.height)
     )

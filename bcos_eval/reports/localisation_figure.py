@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from .figure_panels import (
 )
 from .figure_style import GREY, LIGHTER, SMALL_SIZE, lightened, method_style, text_width
 from .leaderboard import current_shards, stored_units
+from .method_names import short_names, write_settings
 
 _METRIC = "grid_pg"
 # Inches, without the names of the methods.
@@ -55,10 +56,12 @@ def localisation_pages(store: Store) -> list[FigurePage]:
             f"`bcos-eval run --model MODEL --metric {_METRIC} --out {store.root}`."
         )
     drawn = [panel for panel in panels(units) if np.isfinite(panel.units["score"]).any()]
-    names = max(text_width(len(str(method)), SMALL_SIZE) for method in units["method"].unique())
+    called = short_names(units["method"])
+    names = max(text_width(len(name), SMALL_SIZE) for name in called.values())
     figure, axes = panel_figure(len(drawn), panel_height=_PANEL_HEIGHT + _TILTED * names)
     for axis, panel in zip(axes, drawn, strict=True):
-        _draw_panel(axis, panel)
+        _draw_panel(axis, panel, called)
+    write_settings(figure, called)
     for axis in first_in_row(axes):
         axis.set_ylabel("localisation score")
     for axis in last_in_row(axes):
@@ -73,10 +76,11 @@ def scores_by_median(units: pd.DataFrame) -> list[tuple[str, NDArray[np.float64]
     return sorted(scores, key=lambda named: (-float(np.median(named[1])), named[0]))
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
+def _draw_panel(axes: Axes, panel: Panel, called: Mapping[str, str]) -> None:
     scores = scores_by_median(panel.units)
     methods = [method for method, _ in scores]
     _draw_boxes(axes, methods, [values for _, values in scores])
+    _write_names(axes, [called[method] for method in methods])
     _draw_level(axes, _PERFECT, "perfect")
     for chance in np.unique(panel.units["chance"].dropna().to_numpy(np.float64).round(9)):
         _draw_level(axes, float(chance), "chance")
@@ -100,7 +104,6 @@ def _draw_boxes(axes: Axes, methods: Sequence[str], scores: Sequence[NDArray[np.
         colour = method_style(method).colour
         # The median shows on dark colours too if the box is lighter than its edge.
         box.set(facecolor=lightened(colour, LIGHTER), edgecolor=colour, linewidth=0.9)
-    _write_names(axes, methods)
     axes.set_xlim(0.4, len(methods) + 0.6)
 
 

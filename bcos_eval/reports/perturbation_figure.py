@@ -27,12 +27,14 @@ from .figure_panels import (
 )
 from .figure_style import method_order, method_style
 from .leaderboard import current_shards
+from .method_names import short_names, write_settings
 from .statistics import CONFIDENCE, N_RESAMPLES
 
 _METRIC = "pixel_perturbation"
 _PANEL_HEIGHT = 2.6
 # CoDA-Nets remove a quarter of the pixels in equal steps; a step less where they do not divide the quarter.
 _LAST_PERCENT = 25.0
+_MOST_WITH_BANDS = 8
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +61,8 @@ class MeanCurve:
 def perturbation_pages(store: Store) -> list[FigurePage]:
     """Draw the mean curves of all methods, a panel for each dataset, model and preset.
 
-    Bands are pointwise 95 % percentile bootstrap intervals over images. Curves with undefined points are left out,
+    Bands are pointwise 95 % percentile bootstrap intervals over images, drawn up to eight methods; more would hide
+    one another. Curves with undefined points are left out,
     and the axis says how many are shown.
 
     Raises:
@@ -139,11 +142,13 @@ def _labels(shard: StoredShard) -> Mapping[str, str]:
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     counts = []
-    for method in method_order(panel.units["method"].unique()):
+    methods = method_order(panel.units["method"].unique())
+    for method in methods:
         curve = mean_curve(panel.units[panel.units["method"] == method])
         style = method_style(method)
         axes.plot(curve.percent, curve.mean, color=style.colour, linestyle=style.line, label=method)
-        axes.fill_between(curve.percent, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
+        if len(methods) <= _MOST_WITH_BANDS:
+            axes.fill_between(curve.percent, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
         counts.append(curve.n)
     axes.set_xlabel(counted("pixels removed in %", counts))
     axes.set_xlim(0, _LAST_PERCENT)
@@ -157,4 +162,7 @@ def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     labels = method_order(handles)
     width = figure.get_size_inches()[0]
     n_columns = min(len(labels), int(width / 1.1))
-    figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=n_columns)
+    called = short_names(labels)
+    names = [called[label] for label in labels]
+    figure.legend([handles[label] for label in labels], names, loc="outside lower center", ncols=n_columns)
+    write_settings(figure, labels)

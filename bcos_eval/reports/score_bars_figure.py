@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,6 +13,7 @@ from bcos_eval.engine.store import Store
 from .figure_panels import FigurePage, MissingDataError, Panel, counted, panel_figure, panels, write_heading
 from .figure_style import GREY, LIGHTER, lightened, method_style
 from .leaderboard import current_shards, leaderboard
+from .method_names import short_names, write_settings
 
 _METRICS = ("energy_pg", "pointing_game")
 _HEIGHT_OF_BAR = 0.125
@@ -35,15 +38,17 @@ def score_bar_pages(store: Store) -> list[FigurePage]:
             f"with `bcos-eval run --model MODEL --metric {','.join(_METRICS)} --out {store.root}`."
         )
     drawn = panels(table)
+    called = short_names(table["method"])
     most = max(len(panel.units) for panel in drawn)
     figure, axes = panel_figure(len(drawn), panel_height=_HEIGHT_AROUND + _HEIGHT_OF_BAR * most)
     for axis, panel in zip(axes, drawn, strict=True):
-        _draw_panel(axis, panel)
+        _draw_panel(axis, panel, called)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=1.2)
+    write_settings(figure, called)
     return [FigurePage("leaderboard_bars", figure)]
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
+def _draw_panel(axes: Axes, panel: Panel, called: Mapping[str, str]) -> None:
     rows = panel.units.sort_values(["mean", "method"], ascending=[False, True])
     positions = np.arange(len(rows))
     colours = [method_style(method).colour for method in rows["method"]]
@@ -60,7 +65,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         linewidth=0.9,
         label="chance",
     )
-    axes.set_yticks(positions, list(rows["method"]))
+    axes.set_yticks(positions, [called[method] for method in rows["method"]])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel(counted("mean score", rows["n"].tolist()))

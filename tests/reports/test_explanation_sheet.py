@@ -133,8 +133,11 @@ def test_everything_stays_on_the_page_and_labels_apart(n_methods, n_rows):
         assert box.x1 <= page.x1
         assert page.y0 <= box.y0
         assert box.y1 <= page.y1
-    labels = [text.get_window_extent() for text in figure.texts]
-    assert not any(one.overlaps(other) for one, other in itertools.pairwise(labels))
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    key = figure.axes[-1].get_tightbbox()
+    assert not any(box.overlaps(key) for box in boxes)
+    labels = boxes[:n_rows]
     images = figure.axes[0].get_window_extent()
     assert all(label.x1 <= images.x0 for label in labels)
 
