@@ -19,18 +19,12 @@ from bcos_eval.version import __version__
 
 from .accuracy import top1_accuracy
 from .images import read_all
-from .initial import card_of, start_from
+from .initial import start_from
+from .licence import licence_of
 from .loop import Trainer
 from .recipe import Recipe
 
 _CARD_SCHEMA = 1
-
-# What the training images allow; a dataset of the user's own is theirs to judge.
-_LICENCES = {
-    "shapes": "Apache-2.0 (generated images)",
-    "tiny_imagenet20": "non-commercial research and education only (ImageNet's terms for the training images)",
-}
-_UNKNOWN_LICENCE = "see the terms of the training images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +103,7 @@ def _write(
         "dataset": request.dataset,
         "variant": "small",
         "variant_note": model_info(request.model).small_note,
-        "licence": _licence(request),
+        "licence": licence_of(request.dataset, request.initial),
         "num_classes": model.num_classes,
         "class_names": list(model.class_names),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -129,15 +123,6 @@ def _write(
     card["sha256"] = file_digest(path)
     card_path(path).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
-
-
-def _licence(request: TrainingRequest) -> str:
-    """Return what the training images allow, those of the initial weights included."""
-    own = _LICENCES.get(request.dataset, _UNKNOWN_LICENCE)
-    if request.initial is None:
-        return own
-    inherited = card_of(request.initial).get("licence", _UNKNOWN_LICENCE)
-    return own if inherited == own else f"{own}; initial weights: {inherited}"
 
 
 def _git_commit() -> str:
