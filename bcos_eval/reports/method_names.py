@@ -19,7 +19,7 @@ def short_names(labels: Iterable[str]) -> Mapping[str, str]:
         >>> dict(short_names(["bcos", "lime(n_samples=100)"]))
         {'bcos': 'bcos', 'lime(n_samples=100)': 'lime'}
     """
-    distinct = set(labels)
+    distinct = list(dict.fromkeys(labels))
     counts = Counter(map(base_method, distinct))
     return {label: base_method(label) if counts[base_method(label)] == 1 else label for label in distinct}
 
