@@ -158,7 +158,7 @@ class Predict(Protocol):
         ...
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Map logits to probabilities."""
+        """Map logits `(B, C)` to probabilities, by the non-linearity the network was trained with."""
         ...
 
 

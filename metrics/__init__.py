@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bcos_eval.plugin_types import Predict
+
 # Importing a metric's module registers its presets.
 from . import difull, dipart, incremental_deletion, pixel_deletion, pixel_insertion, sensitivity
 from .auc import region_auc
@@ -25,7 +27,6 @@ from .registry import (
     Explained,
     Metric,
     MetricInfo,
-    Predict,
     Scored,
     Status,
     get_metric,

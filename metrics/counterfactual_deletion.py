@@ -19,9 +19,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bcos_eval.plugin_types import Counterfactuals, Predict
+
 from .map_status import is_constant, is_nonfinite, is_zero, map_statuses
 from .precision import in_float64
-from .registry import Batch, Counterfactuals, MetricInfo, Predict, Scored, Status, register_metric
+from .registry import Batch, MetricInfo, Scored, Status, register_metric
 from .remembered import content_key, memory_of
 from .removal_drops import attribution_of
 from .single_deletion import centred_ranks, rank_correlation

@@ -6,8 +6,10 @@ scores exactly 1. Only the top left and the bottom right cell of each grid are e
 
 from __future__ import annotations
 
+from bcos_eval.plugin_types import Param, View
+
 from .positive_energy import rao_no_mass, score_positive_share
-from .registry import Batch, MetricInfo, Param, Scored, View, register_metric
+from .registry import Batch, MetricInfo, Scored, register_metric
 
 DEFAULT_CELLS_PER_SIDE = 3
 

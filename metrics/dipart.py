@@ -7,9 +7,11 @@ bottom right cell of each grid are explained.
 
 from __future__ import annotations
 
+from bcos_eval.plugin_types import Param
+
 from .difull import disconnected_info
 from .positive_energy import rao_no_mass, score_positive_share
-from .registry import Batch, Param, Scored, register_metric
+from .registry import Batch, Scored, register_metric
 
 
 @register_metric(disconnected_info("dipart", "dipart"), recommended=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from bcos_eval.plugin_types import Param
+
 from .positive_energy import no_mass, positive_mass, positive_share, score_positive_share
 from .region_scores import mask_undefined, scored_in_region
-from .registry import Batch, MetricInfo, Param, Scored, register_metric
+from .registry import Batch, MetricInfo, Scored, register_metric
 
 # Model-Guidance scores maps whose positive sum is below this as 0.
 MODEL_GUIDANCE_ZERO_MASS = 1e-7

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from .registry import Predict
+from bcos_eval.plugin_types import Predict
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 

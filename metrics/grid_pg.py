@@ -15,10 +15,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from bcos_eval.errors import InputError
+from bcos_eval.plugin_types import Param, View
 
 from .positive_energy import mass_of_smoothed, no_mass, positive_share, rao_no_mass, score_positive_share
 from .region_scores import mask_undefined, scored_in_region
-from .registry import Batch, MetricInfo, Param, Scored, View, register_metric
+from .registry import Batch, MetricInfo, Scored, register_metric
 from .smoothing import gaussian_smooth, smooth
 
 DEFAULT_CELLS_PER_SIDE = 3

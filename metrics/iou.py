@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bcos_eval.plugin_types import Param
+
 from .precision import in_float64
 from .region_scores import mask_undefined, scored_in_region
-from .registry import Batch, MetricInfo, Param, Scored, register_metric
+from .registry import Batch, MetricInfo, Scored, register_metric
 from .shapes import require_matching
 from .smoothing import smooth
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bcos_eval.plugin_types import Predict
+
 from .map_status import is_nonfinite, is_zero, map_statuses
-from .registry import Batch, Predict, Scored, Status
+from .registry import Batch, Scored, Status
 from .remembered import Remember, compute_anew, content_key
 
 # On a CPU, larger passes outgrow the cache: ResNet-50 took 1.6 times as long per image of 224×224 in passes of 48

@@ -10,14 +10,12 @@ from typing import Literal, Protocol, TypeVar, cast
 
 from torch import Tensor, nn
 
+from bcos_eval.plugin_types import Counterfactuals, Param, Predict, View
+
 from .precision import in_float64
 from .shapes import require_batch_shapes
 
 _N_NEAR_MATCHES = 3
-
-Param = float | int | str
-# How a network is shown a stimulus; see `MetricInfo`.
-View = Literal["plain", "rescaled", "strided", "strided_padded", "difull", "dipart"]
 
 
 class Status(StrEnum):
@@ -32,36 +30,6 @@ class Status(StrEnum):
     NONFINITE = "nonfinite"
     EMPTY_REGION = "empty_region"
     SKIPPED = "skipped"
-
-
-class Predict(Protocol):
-    """The model as perturbation metrics see it."""
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Map images `(B, 3, H, W)` in [0, 1] to network input."""
-        ...
-
-    def logits(self, encoded: Tensor) -> Tensor:
-        """Map network input to logits `(B, C)`."""
-        ...
-
-    def probability(self, logits: Tensor) -> Tensor:
-        """Map logits `(B, C)` to probabilities, by the non-linearity the network was trained with."""
-        ...
-
-
-class Counterfactuals(Protocol):
-    """One scene without each of its R parts in turn."""
-
-    @property
-    def images(self) -> Tensor:
-        """Pictures without part r, `(R, 3, H, W)` in [0, 1]."""
-        ...
-
-    @property
-    def regions(self) -> Tensor:
-        """True on the pixels of part r, `(R, H, W)` bool; disjoint, none empty."""
-        ...
 
 
 class Explained(Predict, Protocol):
@@ -198,36 +166,12 @@ class Batch:
         return cast("Explained", self.model)
 
 
-class Metric(Protocol):
-    """A registered metric."""
-
-    @property
-    def info(self) -> MetricInfo:
-        """What the metric is."""
-        ...
-
-    def score(
-        self,
-        maps: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        regions: Tensor,
-        predict: Predict | None = None,
-        *,
-        seed: int = 0,
-        counterfactuals: Sequence[Counterfactuals] = (),
-        **params: Param,
-    ) -> Scored:
-        """Score B stimuli with K targets each; see `Batch` for the tensors and `Scored` for the result."""
-        ...
-
-
 ScoreFunction = Callable[..., Scored]
 _F = TypeVar("_F", bound=ScoreFunction)
 
 
 @dataclass(frozen=True, slots=True)
-class RegisteredMetric:
+class Metric:
     """A scoring function `(batch, **params)` with its description; checks what comes in."""
 
     info: MetricInfo
@@ -284,7 +228,7 @@ def register_metric(info: MetricInfo, *, recommended: bool = False) -> Callable[
         raise ValueError(f"metric '{info.name}' already recommends preset '{taken}'; recommend one only.")
 
     def enter(function: _F) -> _F:
-        METRICS[info.key] = RegisteredMetric(info, function)
+        METRICS[info.key] = Metric(info, function)
         if recommended:
             DEFAULT_PRESETS[info.name] = info.preset
         return function

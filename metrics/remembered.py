@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .registry import Predict
+from bcos_eval.plugin_types import Predict
 
 Remember = Callable[[str, Callable[[], Tensor]], Tensor]
 

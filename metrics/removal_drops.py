@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bcos_eval.plugin_types import Predict
+
 from .fills import black
 from .precision import in_float64
-from .registry import Batch, Predict
+from .registry import Batch
 
 
 def attribution_of(maps: Tensor, removed: Tensor) -> Tensor:

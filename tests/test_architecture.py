@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FREE = {"errors", "seeding", "version"}
 ALLOWED = {
     "bcos": FREE,
-    "metrics": FREE,
+    "metrics": FREE | {"plugin_types"},
     "baselines": FREE | {"bcos"},
     "data": FREE,
     "models": FREE | {"bcos", "data"},
