@@ -154,8 +154,6 @@ def test_grid_maps_and_scores_equal_the_official_ones(golden, recipe: ModuleType
 @pytest.mark.filterwarnings("ignore")  # the official code's own
 @pytest.mark.parametrize("entry", CNNS + VITS)
 def test_logits_and_map_equal_the_installed_official_code(entry: str, recipe: ModuleType):
-    if entry in VITS:
-        pytest.importorskip("einops", reason="the official vision transformers need einops")
     model = load_model(our_name(entry), weights="random")
     official = getattr(pretrained, entry)(pretrained=False).eval()
     official.load_state_dict(recipe.fill(official.state_dict()))
