@@ -49,7 +49,7 @@ def diagnose(data_dir: Path | None = None, *, full: bool = False) -> Iterator[Fi
     """Yield what is installed, what weights and data there are, and how fast the machine is.
 
     Args:
-        data_dir: Folder of the datasets' folders; None takes `$BCOS_EVAL_DATA`.
+        data_dir: Folder of the datasets' folders, or one of these; None takes `$BCOS_EVAL_DATA`.
         full: Whether to time ResNet-50 on 224×224 images too.
     """
     packages = list(package_findings())
@@ -112,9 +112,11 @@ def dataset_findings(data_dir: Path | None = None) -> Iterator[Finding]:
             yield Finding("datasets", info.name, "ok", "embedded")
             continue
         places = [root / folder for folder in info.folders] if root else []
+        if root and root.resolve().name in info.folders:
+            places.append(root)  # `run` takes the dataset's own folder: so does this
         place = next((place for place in places if place.is_dir()), None)
         if place is None:
-            where = f"not in {root}" if root else f"${DATA_VARIABLE} is not set"
+            where = f"no {info.folders[0]}/ in {root}" if root else f"${DATA_VARIABLE} is not set"
             yield Finding("datasets", info.name, "absent", where, f"wanted: {info.needs}")
         else:
             yield _dataset(info.name, place)

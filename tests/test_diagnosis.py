@@ -140,6 +140,10 @@ def test_absent_data_are_no_fault_and_wrong_ones_are(tmp_path, monkeypatch):
     found = named(dataset_findings(tmp_path), "tiny_imagenet20")
     assert found.state == "broken"
     assert "words.txt" in found.text
+    # The folder that `run --data-dir` takes is found too, and only for its dataset.
+    findings = list(dataset_findings(tmp_path / "tiny-imagenet"))
+    assert named(findings, "tiny_imagenet20").state == "broken"
+    assert named(findings, "imagenet").text == f"no imagenet/ in {tmp_path / 'tiny-imagenet'}"
     missing = tmp_path / "nowhere"
     assert named(dataset_findings(missing), str(missing)).state == "broken"
 

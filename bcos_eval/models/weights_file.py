@@ -29,6 +29,9 @@ _DOTTED_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 # Not in files written before PyTorch 0.4.1; without meaning in evaluation mode.
 _OPTIONAL_SUFFIX = ".num_batches_tracked"
 _N_KEYS_SHOWN = 3
+# The name of a function or class in torch's refusal to read a file as data.
+_REFUSED_NAME = re.compile(r"GLOBAL ([\w.]+)")
+_LONGEST_REASON = 120
 
 
 def card_path(weights: Path) -> Path:
@@ -131,12 +134,21 @@ def _read_torch(path: Path) -> object:
         with warnings.catch_warnings():  # what matters of torch's warnings about odd files is an error here
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    except Exception as error:  # arbitrary bytes, run as a pickle's instructions, raise almost anything
         raise InputError(
-            f"{path} cannot be read as weights ({reason}); it is damaged or holds more than tensors: "
+            f"{path} cannot be read as weights ({_reason(error)}); it is damaged or holds more than tensors: "
             "fetch it again or save its state dict alone"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what in a file was refused, without torch's advice to read it as code after all."""
+    text = str(error)
+    if (refused := _REFUSED_NAME.search(text)) is not None:
+        return f"it names {refused[1]}, which is code"
+    if isinstance(error, pickle.UnpicklingError) or not text:
+        return "not a file of tensors" if text else type(error).__name__
+    return text.splitlines()[0].split(". ")[0][:_LONGEST_REASON]
 
 
 def _unwrap(content: object, path: Path) -> dict[str, Tensor]:

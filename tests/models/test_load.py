@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
@@ -160,8 +163,33 @@ def test_a_malicious_pickle_executes_nothing(tmp_path: Path):
     assert not trace.exists()
 
 
+def test_the_code_in_a_refused_file_is_named(tmp_path: Path):
+    path = tmp_path / "whole_model.pth"
+    torch.save(nn.Linear(2, 2), path)
+    with pytest.raises(InputError, match=r"it names torch\.nn\.modules\.linear\.Linear, which is code") as caught:
+        load_model("bcos_resnet18", weights=path)
+    assert "weights_only" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.binary(max_size=64),
+    st.sampled_from([b"", b"\x80\x02", b"\x80\x04"]),
+    st.sampled_from([".pth", ".safetensors"]),
+)
+@settings(deadline=None, max_examples=200)
+def test_no_bytes_are_read_as_weights_or_raise_anything_else(content: bytes, start: bytes, suffix: str):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"any{suffix}"
+        path.write_bytes(start + content)
+        with pytest.raises(InputError) as caught:
+            load_model("bcos_resnet18", weights=path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", [b"", b"not weights at all", b"PK\x03\x04 half a zip"])
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"abc", b"PK\x03\x04 half a zip"])
 def test_damaged_files_get_one_clear_line(tmp_path: Path, suffix: str, content: bytes):
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(content)
