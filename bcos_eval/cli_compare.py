@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from bcos_eval.cli_run import DEFAULT_OUT
+from bcos_eval.cli_stored import stored_shards
 from bcos_eval.errors import InputError
 
 
@@ -42,7 +43,7 @@ def compare_command(
     from bcos_eval.reports.unit_matrix import comparable_units
 
     folder, contenders = _folder_and_contenders(names)
-    units = comparable_units(_shards(folder))
+    units = comparable_units(stored_shards(folder))
     units = rows_of_metrics(rows_of_datasets(units, split_names(dataset)), metric)
     report = compare_named(units, *contenders) if contenders else compare_within(units)
     for note in report.notes:
@@ -61,17 +62,6 @@ def _folder_and_contenders(names: Sequence[str]) -> tuple[Path, tuple[str, str] 
         case (folder, first, second):
             return Path(folder), (first, second)
     raise InputError(f"'compare {' '.join(names)}' is not clear; write compare [DIR] [A B].")
-
-
-def _shards(folder: Path) -> Sequence[Any]:
-    from bcos_eval.engine.store import Store
-    from bcos_eval.reports.leaderboard import current_shards, require_results
-
-    shards, n_older_cells = current_shards(Store(folder))
-    require_results(shards, folder)
-    if n_older_cells:
-        click.echo(f"note: {n_older_cells} cells with another seed, version or data are left out.", err=True)
-    return shards
 
 
 def _style_of(out: Path | None) -> Literal["md", "csv", "json"]:
@@ -118,5 +108,5 @@ def agreement_command(
     from bcos_eval.reports.agreement_text import agreement_text
     from bcos_eval.reports.leaderboard import leaderboard
 
-    found = agreements(leaderboard(_shards(folder)), across, without=frozenset() if controls else CONTROLS)
+    found = agreements(leaderboard(stored_shards(folder)), across, without=frozenset() if controls else CONTROLS)
     _deliver("agreement", agreement_text(found, style or _style_of(out)), out)

@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from bcos_eval.cli_run import DEFAULT_OUT
+from bcos_eval.cli_stored import shards_with_notes, stored_shards
 
 
 @click.command("leaderboard")
@@ -22,19 +23,10 @@ from bcos_eval.cli_run import DEFAULT_OUT
 def leaderboard_command(folder: Path, out: Path | None, style: Literal["csv", "md", "html"] | None) -> None:
     """Print the leaderboard of stored results (DIR is runs by default)."""
     from bcos_eval.engine.atomic_write import require_writable, write_text
-    from bcos_eval.engine.store import Store
-    from bcos_eval.reports.leaderboard import counted_leaderboard, current_shards, require_results
+    from bcos_eval.reports.leaderboard import counted_leaderboard
     from bcos_eval.reports.table import render, style_of
 
-    shards, n_older_cells = current_shards(Store(folder))
-    require_results(shards, folder)
-    if n_older_cells:
-        click.echo(
-            f"note: {n_older_cells} cells with another seed, version or data are left out; "
-            "of each row the one asked for last is shown.",
-            err=True,
-        )
-    text = render(counted_leaderboard(shards), style or style_of(out))
+    text = render(counted_leaderboard(stored_shards(folder)), style or style_of(out))
     if out is None:
         click.echo(text, nl=False)
         return
@@ -51,8 +43,10 @@ def figures_command(folder: Path, only: tuple[str, ...], out: Path) -> None:
     """Draw figures from stored results (DIR is runs by default)."""
     from bcos_eval.engine.atomic_write import require_writable
     from bcos_eval.engine.request import split_names
+    from bcos_eval.engine.store import Store
     from bcos_eval.reports.figures import draw
 
     require_writable(out)
+    shards_with_notes(Store(folder))
     for path in draw(folder, split_names(only), out):
         click.echo(path)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from bcos_eval.cli_stored import note_damaged
 from bcos_eval.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -100,7 +101,9 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
         return
     result = run(request, out, progress=Progress(quiet=quiet))
     path = out / "leaderboard.csv"
-    write_leaderboard(leaderboard(current_shards(Store(out))[0]), path)
+    store = Store(out)
+    write_leaderboard(leaderboard(current_shards(store)[0]), path)
+    note_damaged(store)  # those of earlier runs; what this run found damaged is computed again
     click.echo(render(counted_leaderboard(result.shards), "md"), nl=False)
     click.echo(f"leaderboard: {path}")
 

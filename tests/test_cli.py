@@ -213,6 +213,23 @@ def test_leaderboard_says_what_it_leaves_out(run, call, tmp_path):
     )
 
 
+def test_damaged_files_are_named_wherever_their_units_are_missing(run, call, tmp_path):
+    folder = tmp_path / "out"
+    run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "ixg")
+    (damaged,) = (folder / "units").glob("*/*.parquet")
+    run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "random")
+    damaged.write_bytes(b"garbage")
+    note = (
+        f"note: left out '{damaged}', which is damaged or of another version; the same `run` computes it again.\n"
+    )
+    assert call("leaderboard", folder)[2] == note
+    assert call("figures", folder, "--out", tmp_path / "figures")[2] == note
+    assert note in run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "random")[2]
+    _, _, err = run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "ixg")
+    assert f"computed '{damaged}' again" in err
+    assert call("leaderboard", folder)[2] == ""
+
+
 @pytest.mark.parametrize("command", [("leaderboard",), ("figures", "--out", "figures")])
 def test_a_folder_without_results_is_an_error(call, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)

@@ -76,8 +76,8 @@ def run(
             _compute(workplace, plan, store)
             shards = store.read_all(plan.addresses())
             _note_skipped_images(workplace, shards, record)
-    for path in store.ignored:
-        progress.note(f"ignored '{path}', which is no finished shard.")
+    for path in dict.fromkeys(store.ignored):
+        progress.note(f"computed '{path}' again, which was damaged.")
     return RunResult(tuple(shards), len(plan.tasks), tuple(progress.notes))
 
 

@@ -16,6 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bcos_eval.errors import InputError
+
 from .atomic_write import atomic_path
 from .unit_row import CURVE_SCHEMA, SCHEMA_VERSION, UNIT_COLUMNS, UNIT_SCHEMA
 
@@ -83,7 +85,14 @@ class Store:
 
     def has(self, address: ShardAddress) -> bool:
         """Whether the shard is finished; a file that is cut short or not ours counts as missing."""
-        return self.units_path(address).is_file() and self.read(address) is not None
+        if not self.units_path(address).is_file() or self.read(address) is None:
+            return False
+        try:
+            self._curve_table(address)
+        except InputError:
+            self.ignored.append(self.curves_path(address))
+            return False
+        return True
 
     def write(self, shard: StoredShard) -> None:
         """Store a shard whole: curves first, since the scores are what marks it as finished."""
@@ -126,15 +135,31 @@ class Store:
         return [shard for shard in found if shard is not None]
 
     def curves(self, addresses: Sequence[ShardAddress]) -> pd.DataFrame:
-        """Return the curves of finished shards, one row per unit, with the cell they belong to."""
+        """Return the curves of finished shards, one row per unit, with the cell they belong to.
+
+        Raises:
+            InputError: If a file of curves is damaged.
+        """
         tables = [
-            pq.read_table(self.curves_path(address), partitioning=None).to_pandas().assign(cell=address.cell)
+            table.to_pandas().assign(cell=address.cell)
             for address in addresses
-            if self.curves_path(address).is_file() and self.has(address)
+            if (table := self._curve_table(address)) is not None and self.read(address) is not None
         ]
         if not tables:
             return pd.DataFrame(columns=[*CURVE_SCHEMA.names, "cell"])
         return pd.concat(tables, ignore_index=True)
+
+    def _curve_table(self, address: ShardAddress) -> pa.Table | None:
+        path = self.curves_path(address)
+        try:
+            table = pq.read_table(path, partitioning=None)
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"'{path}' is damaged; the same `bcos-eval run` computes it again.") from error
+        if table.column_names != CURVE_SCHEMA.names:
+            raise InputError(f"'{path}' is not a file of curves; the same `bcos-eval run` computes it again.")
+        return table
 
 
 def _write_table(table: pa.Table, path: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_half_written_shard_is_computed_again(toy_run):
     path.write_bytes(path.read_bytes()[:-200])
     second = toy_run(metrics=("energy_pg",))
     assert second.n_computed == 1
-    assert second.notes == (f"ignored '{path}', which is no finished shard.",)
+    assert second.notes == (f"computed '{path}' again, which was damaged.",)
     pd.testing.assert_frame_equal(scores(first), scores(second))
 
 

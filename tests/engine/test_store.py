@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from bcos_eval.engine.store import ShardAddress, ShardFacts, Store, StoredShard
 from bcos_eval.engine.unit_row import UNIT_COLUMNS, UNIT_SCHEMA
+from bcos_eval.errors import InputError
 
 NAN = float("nan")
 
@@ -126,6 +128,24 @@ def test_curves_come_with_the_cell_they_belong_to(tmp_path):
     read = store.curves([ShardAddress("cell", "shard"), ShardAddress("cell", "missing")])
     assert read["cell"].tolist() == ["cell"]
     assert list(read["curve"][0]) == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", "cut", "foreign"])
+def test_damaged_curves_make_a_shard_unfinished_and_are_named(tmp_path, content):
+    store, address = Store(tmp_path), ShardAddress("cell", "shard")
+    store.write(shard(curves=pd.DataFrame({"stimulus": ["a"], "target": [1], "unit": [0], "curve": [[1.0, 0.5]]})))
+    assert store.has(address)
+    path = store.curves_path(address)
+    if content == "foreign":
+        pq.write_table(pa.table({"x": [1]}), path)
+    else:
+        path.write_bytes(path.read_bytes()[:-20] if content == "cut" else content)
+    assert not store.has(address)
+    assert store.ignored == [path]
+    with pytest.raises(InputError, match=re.escape(f"'{path}' is ")):
+        store.curves([address])
+    # The scores are whole all the same.
+    assert store.read(address) is not None
 
 
 def test_curves_of_nothing_are_an_empty_table(tmp_path):
