@@ -34,6 +34,8 @@ _FOLDER = "examples"
 _IDENTITY_KEYS = ("dataset", "model", "weights", "kind", "method")
 _UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9._+=,()-]")
 _N_DIGEST = 8
+# Examples come with the shard of the first stimuli, which a run does not compute twice.
+_REMEDY = "delete it to draw without it, or make it again by `bcos-eval run` with another --out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +157,9 @@ def load_example_file(path: Path) -> Examples:
         version = int(arrays["version"])
         examples = _from_arrays(arrays) if version == _EXAMPLES_VERSION else None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"'{path}' is damaged or no file of examples; delete it and make it again with `bcos-eval run`."
-        ) from error
+        raise InputError(f"'{path}' is damaged or no file of examples; {_REMEDY}.") from error
     if examples is None:
-        raise InputError(
-            f"'{path}' has version {version}, this one reads {_EXAMPLES_VERSION}; "
-            "delete it and make it again with `bcos-eval run`."
-        )
+        raise InputError(f"'{path}' has version {version}, this one reads {_EXAMPLES_VERSION}; {_REMEDY}.")
     return examples
 
 

@@ -120,7 +120,10 @@ def test_no_stimuli_is_an_error(tmp_path):
 
 
 def damaged_message(path):
-    message = f"'{path}' is damaged or no file of examples; delete it and make it again with `bcos-eval run`."
+    message = (
+        f"'{path}' is damaged or no file of examples; delete it to draw without it, "
+        "or make it again by `bcos-eval run` with another --out."
+    )
     return f"^{re.escape(message)}$"
 
 
@@ -177,7 +180,8 @@ def test_a_pickle_is_never_loaded(stored_path):
 def test_another_version_is_named(stored_path):
     rewrite(stored_path, version=np.array(99))
     message = (
-        f"'{stored_path}' has version 99, this one reads 1; delete it and make it again with `bcos-eval run`."
+        f"'{stored_path}' has version 99, this one reads 1; delete it to draw without it, "
+        "or make it again by `bcos-eval run` with another --out."
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         load_example_file(stored_path)
