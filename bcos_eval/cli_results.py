@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from bcos_eval.cli_run import DEFAULT_OUT
-from bcos_eval.cli_stored import shards_with_notes, stored_shards
+from bcos_eval.cli_stored import echo_note, stored_shards
 
 
 @click.command("leaderboard")
@@ -43,10 +43,8 @@ def figures_command(folder: Path, only: tuple[str, ...], out: Path) -> None:
     """Draw figures from stored results (DIR is runs by default)."""
     from bcos_eval.engine.atomic_write import require_writable
     from bcos_eval.engine.request import split_names
-    from bcos_eval.engine.store import Store
     from bcos_eval.reports.figures import draw
 
     require_writable(out)
-    shards_with_notes(Store(folder))
-    for path in draw(folder, split_names(only), out):
+    for path in draw(folder, split_names(only), out, note=echo_note):
         click.echo(path)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bcos_eval.cli_stored import note_damaged
+from bcos_eval.cli_stored import echo_note
 from bcos_eval.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -92,7 +92,13 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     from bcos_eval.engine.progress import Progress
     from bcos_eval.engine.run import run
     from bcos_eval.engine.store import Store
-    from bcos_eval.reports.leaderboard import counted_leaderboard, current_shards, leaderboard, write_leaderboard
+    from bcos_eval.reports.leaderboard import (
+        counted_leaderboard,
+        current_shards,
+        damaged_notes,
+        leaderboard,
+        write_leaderboard,
+    )
     from bcos_eval.reports.table import render
 
     request = requested(options)
@@ -103,7 +109,8 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     path = out / "leaderboard.csv"
     store = Store(out)
     write_leaderboard(leaderboard(current_shards(store)[0]), path)
-    note_damaged(store)  # those of earlier runs; what this run found damaged is computed again
+    for text in damaged_notes(store):  # those of earlier runs: what this one found damaged is computed again
+        echo_note(text)
     click.echo(render(counted_leaderboard(result.shards), "md"), nl=False)
     click.echo(f"leaderboard: {path}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from bcos_eval.engine.store import Store, StoredShard
+    from bcos_eval.engine.store import StoredShard
 
 
 def stored_shards(folder: Path) -> Sequence[StoredShard]:
@@ -19,33 +19,16 @@ def stored_shards(folder: Path) -> Sequence[StoredShard]:
         InputError: If the folder holds no results.
     """
     from bcos_eval.engine.store import Store
-    from bcos_eval.reports.leaderboard import require_results
+    from bcos_eval.reports.leaderboard import current_shards, left_out_notes, require_results
 
     store = Store(folder)
-    shards = shards_with_notes(store)
+    shards, n_older_cells = current_shards(store)
+    for text in left_out_notes(store, n_older_cells):
+        echo_note(text)
     require_results(shards, folder)
     return shards
 
 
-def shards_with_notes(store: Store) -> Sequence[StoredShard]:
-    """Return the shards that a table of a store is made of, none perhaps; say what is left out."""
-    from bcos_eval.reports.leaderboard import current_shards
-
-    shards, n_older_cells = current_shards(store)
-    if n_older_cells:
-        click.echo(
-            f"note: {n_older_cells} cells with another seed, version or data are left out; "
-            "of each row the one asked for last is shown.",
-            err=True,
-        )
-    note_damaged(store)
-    return shards
-
-
-def note_damaged(store: Store) -> None:
-    """Name the files that could not be read: without them a table has fewer units than were computed."""
-    for path in dict.fromkeys(store.ignored):
-        click.echo(
-            f"note: left out '{path}', which is damaged or of another version; the same `run` computes it again.",
-            err=True,
-        )
+def echo_note(text: str) -> None:
+    """Print a note where it stays out of a table."""
+    click.echo(text, err=True)

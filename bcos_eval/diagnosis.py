@@ -112,8 +112,9 @@ def dataset_findings(data_dir: Path | None = None) -> Iterator[Finding]:
             yield Finding("datasets", info.name, "ok", "embedded")
             continue
         places = [root / folder for folder in info.folders] if root else []
-        if root and root.resolve().name in info.folders:
-            places.append(root)  # `run` takes the dataset's own folder: so does this
+        # `run --data-dir` takes the dataset's own folder, which $BCOS_EVAL_DATA is not.
+        if data_dir is not None and data_dir.resolve().name in info.folders:
+            places.append(data_dir)
         place = next((place for place in places if place.is_dir()), None)
         if place is None:
             where = f"no {info.folders[0]}/ in {root}" if root else f"${DATA_VARIABLE} is not set"

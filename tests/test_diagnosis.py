@@ -144,6 +144,9 @@ def test_absent_data_are_no_fault_and_wrong_ones_are(tmp_path, monkeypatch):
     findings = list(dataset_findings(tmp_path / "tiny-imagenet"))
     assert named(findings, "tiny_imagenet20").state == "broken"
     assert named(findings, "imagenet").text == f"no imagenet/ in {tmp_path / 'tiny-imagenet'}"
+    # `run` looks below $BCOS_EVAL_DATA only.
+    monkeypatch.setenv("BCOS_EVAL_DATA", str(tmp_path / "tiny-imagenet"))
+    assert named(dataset_findings(), "tiny_imagenet20").state == "absent"
     missing = tmp_path / "nowhere"
     assert named(dataset_findings(missing), str(missing)).state == "broken"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,19 @@ class Store:
         if table.column_names != CURVE_SCHEMA.names:
             raise InputError(f"'{path}' is not a file of curves; the same `bcos-eval run` computes it again.")
         return table
+
+
+@dataclass
+class StoreReadOnce(Store):
+    """A store whose shards are read from disk once and kept, for figures that share them."""
+
+    @cached_property
+    def _kept(self) -> Sequence[StoredShard]:
+        return tuple(super().shards())
+
+    def shards(self) -> Iterator[StoredShard]:
+        """Yield every finished shard, see `Store.shards`, as it was when first asked for."""
+        return iter(self._kept)
 
 
 def _write_table(table: pa.Table, path: Path) -> None:

@@ -146,8 +146,10 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if (refused := _REFUSED_NAME.search(text)) is not None:
         return f"it names {refused[1]}, which is code"
-    if isinstance(error, pickle.UnpicklingError) or not text:
-        return "not a file of tensors" if text else type(error).__name__
+    if not text:
+        return type(error).__name__
+    if isinstance(error, pickle.UnpicklingError):
+        return "not a file of tensors"
     return text.splitlines()[0].split(". ")[0][:_LONGEST_REASON]
 
 

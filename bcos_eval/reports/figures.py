@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bcos_eval.engine.store import Store
+from bcos_eval.engine.store import Store, StoreReadOnce
 from bcos_eval.errors import InputError, unknown_name
 
 from .aggatt_figure import aggatt_pages
 from .agreement_figure import agreement_pages
 from .figure_panels import FigurePage, MissingDataError
 from .figure_style import figure_style, save_figure
+from .leaderboard import current_shards, left_out_notes
 from .localisation_figure import localisation_pages
 from .perturbation_figure import perturbation_pages
 from .qualitative_figure import qualitative_pages
@@ -29,13 +30,16 @@ FIGURES: dict[str, Callable[[Store], list[FigurePage]]] = {
 FORMATS = (".pdf", ".png")
 
 
-def draw(store: Path, only: Sequence[str], out: Path) -> list[Path]:
+def draw(
+    store: Path, only: Sequence[str], out: Path, *, note: Callable[[str], object] = lambda _: None
+) -> list[Path]:
     """Draw figures from stored scores and write each page as PDF and PNG; the same store gives the same bytes.
 
     Args:
         store: The folder of a run.
         only: Names of figures; without names, all that the store has the data for.
         out: Folder for the files.
+        note: Told, a line each, which stored results no figure shows.
 
     Returns:
         The files written, in the order drawn.
@@ -46,7 +50,9 @@ def draw(store: Path, only: Sequence[str], out: Path) -> list[Path]:
     for name in only:
         if name not in FIGURES:
             raise unknown_name("figure", name, FIGURES)
-    source = Store(store)
+    source = StoreReadOnce(store)
+    for text in left_out_notes(source, current_shards(source)[1]):
+        note(text)
     with figure_style():
         pages = _named_pages(source, only) if only else _possible_pages(source)
         written = []

@@ -97,6 +97,25 @@ def current_shards(store: Store) -> tuple[list[StoredShard], int]:
     return [shard for shard in shards if shard.facts.address.cell in kept], len(cells - kept)
 
 
+def left_out_notes(store: Store, n_older_cells: int) -> list[str]:
+    """Say what the shards of `current_shards` leave out: older cells, and the files of `damaged_notes`."""
+    if not n_older_cells:
+        return damaged_notes(store)
+    older = (
+        f"note: {n_older_cells} cells with another seed, version or data are left out; "
+        "of each row the one asked for last is shown."
+    )
+    return [older, *damaged_notes(store)]
+
+
+def damaged_notes(store: Store) -> list[str]:
+    """Name the files that could not be read: without them a table has fewer units than were computed."""
+    return [
+        f"note: left out '{path}', which is damaged or of another version; the same `run` computes it again."
+        for path in dict.fromkeys(store.ignored)
+    ]
+
+
 def require_results(shards: Sequence[StoredShard], folder: Path) -> None:
     """Refuse a folder without results.
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bcos_eval.engine.store import ShardAddress, ShardFacts, Store, StoredShard
+from bcos_eval.engine.store import ShardAddress, ShardFacts, Store, StoredShard, StoreReadOnce
 from bcos_eval.engine.unit_row import UNIT_COLUMNS, UNIT_SCHEMA
 from bcos_eval.errors import InputError
 
@@ -100,6 +100,22 @@ def test_a_shard_of_another_schema_is_ignored(tmp_path):
     metadata = {b"bcos_eval": json.dumps({**record, "schema": 999}).encode()}
     pq.write_table(table.replace_schema_metadata(metadata), path)
     assert not store.has(ShardAddress("cell", "shard"))
+
+
+def test_a_store_read_once_reads_each_file_once(tmp_path, monkeypatch):
+    Store(tmp_path).write(shard())
+    Store(tmp_path).units_path(ShardAddress("cell", "broken")).write_bytes(b"garbage")
+    paths = []
+    read_table = pq.read_table
+    monkeypatch.setattr(
+        pq, "read_table", lambda path, **options: paths.append(path) or read_table(path, **options)
+    )
+    store = StoreReadOnce(tmp_path)
+    first, second = list(store.shards()), list(store.shards())
+    assert first == second
+    assert [one.facts for one in first] == [one.facts for one in Store(tmp_path).shards()]
+    assert store.ignored == [store.units_path(ShardAddress("cell", "broken"))]
+    assert len(paths) == 2 * 2
 
 
 def test_a_temporary_file_that_a_crash_left_is_no_shard(tmp_path):
