@@ -31,6 +31,11 @@ import click
     type=click.Path(path_type=Path),
     help="Weights of the same model to start from; the classifier may have other classes.  [default: random]",
 )
+@click.option(
+    "--size",
+    type=click.IntRange(min=32),
+    help="Side in pixels of photographs (imagenette, folder).  [default: the model's small variant]",
+)
 @click.option("--seed", type=int, default=0, help="Seed of weights, order and augmentation.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, …")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Whether to use torch.compile.")
@@ -43,6 +48,7 @@ def train_command(
     learning_rate: float | None,
     crop_scale_min: float | None,
     initial: Path | None,
+    size: int | None,
     seed: int,
     device: str,
     compiled: bool,
@@ -69,7 +75,7 @@ def train_command(
     place = str(choose_device(device))
     require_writable(out)
     request = TrainingRequest(
-        model, dataset, data_dir, recipe, out, compiled=compiled, device=place, initial=initial
+        model, dataset, data_dir, recipe, out, compiled=compiled, device=place, initial=initial, size=size
     )
     path = train(request)
     click.echo(f"weights: {path}")

@@ -160,6 +160,20 @@ def _imagenet(directory: Path, split: Split, options: DatasetOptions) -> Dataset
 
 @_register(
     DatasetInfo(
+        "imagenette",
+        "ten ImageNet classes (Imagenette's layout), photographs; no boxes",
+        folders=("imagenette", "imagenette2", "imagenette2-320", "imagenette2-160"),
+        needs="a folder with train/<wnid>/ and val/<wnid>/ of photographs",
+    )
+)
+def _imagenette(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
+    from .imagenette import ImagenetteDataset
+
+    return ImagenetteDataset(directory, split=split, size=options.size, resize=options.resize)
+
+
+@_register(
+    DatasetInfo(
         "folder",
         "any folder with one folder of images per class; no regions",
         folders=("folder",),

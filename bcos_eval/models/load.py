@@ -121,6 +121,7 @@ def _from_file(info: ModelInfo, path: Path) -> Classifier:
         model.class_names = tuple(identity["class_names"])
     elif variant == "imagenet" and model.num_classes == IMAGENET_CLASSES:
         model.class_names = imagenet_class_names()
+    model.input_size = identity.get("input_size", model.input_size)
     model.weights_id = file_digest(path)[:_ID_DIGITS]
     return model
 

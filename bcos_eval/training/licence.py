@@ -10,6 +10,7 @@ from .initial import card_of
 _LICENCES = {
     "shapes": "Apache-2.0 (generated images)",
     "tiny_imagenet20": "non-commercial research and education only (ImageNet's terms for the training images)",
+    "imagenette": "non-commercial research and education only (ImageNet's terms for the training images)",
 }
 _UNKNOWN_LICENCE = "see the terms of the training images"
 _INHERITED = "; initial weights: "

@@ -1,4 +1,4 @@
-"""Train a network on 64×64 images and write it with its model card."""
+"""Train a network on small images and write it with its model card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from bcos_eval.data import load_dataset
 from bcos_eval.data.sample import Dataset
 from bcos_eval.models.classifier import Classifier
-from bcos_eval.models.registry import model_info
+from bcos_eval.models.registry import ModelInfo, model_info
 from bcos_eval.models.weights_file import card_path, file_digest, round_weights, save_weights
 from bcos_eval.seeding import derived_seed
 from bcos_eval.version import __version__
@@ -40,6 +40,8 @@ class TrainingRequest:
         compiled: Whether to use `torch.compile`.
         device: Where to train.
         initial: Weights to start from; `recipe.initial_weights` is their digest.
+        size: Side in pixels of the images where the dataset has photographs of any size; None is that of the small
+            variant. What the network was trained with is its `input_size` from then on.
     """
 
     model: str
@@ -50,6 +52,7 @@ class TrainingRequest:
     compiled: bool = True
     device: str = "cpu"
     initial: Path | None = None
+    size: int | None = None
 
 
 def train(request: TrainingRequest) -> Path:
@@ -62,8 +65,10 @@ def train(request: TrainingRequest) -> Path:
         InputError: If model, dataset or a checkpoint in the way cannot be used.
     """
     info = model_info(request.model)
-    training_set = load_dataset(request.dataset, request.data_dir, split="train")
-    validation_set = load_dataset(request.dataset, request.data_dir, split="val")
+    side = request.size or _native_side(info)
+    training_set, validation_set = (
+        load_dataset(request.dataset, request.data_dir, split=split, size=side) for split in ("train", "val")
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(request.recipe.seed, "weights"))
         model = info.build("small", len(training_set.class_names))
@@ -75,20 +80,29 @@ def train(request: TrainingRequest) -> Path:
 
     stem = f"{request.model}-{request.dataset}"
     path = request.out / f"{stem}.safetensors"
+    table = read_all(training_set)
+    model.input_size = table.images.shape[-1]
     trainer = Trainer(
         model,
-        read_all(training_set),
+        table,
         request.recipe,
         checkpoint=request.out / f"{stem}.checkpoint.pt",
         compiled=request.compiled,
     )
     trained = trainer.run()
-    return _write(request, trained, validation_set, path, seconds=trainer.seconds)
+    return _write(request, trained, training_set, validation_set, path, seconds=trainer.seconds)
+
+
+def _native_side(info: ModelInfo) -> int:
+    """Return the side of the images that a model's small variant is made for."""
+    with torch.device("meta"):
+        return info.build("small", 2).input_size
 
 
 def _write(
     request: TrainingRequest,
     model: Classifier,
+    training_set: Dataset,
     validation_set: Dataset,
     path: Path,
     *,
@@ -104,12 +118,13 @@ def _write(
         "variant": "small",
         "variant_note": model_info(request.model).small_note,
         "licence": licence_of(request.dataset, request.initial),
+        "input_size": model.input_size,
         "num_classes": model.num_classes,
         "class_names": list(model.class_names),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "recipe": asdict(request.recipe),
         "initial_weights": None if request.initial is None else request.initial.stem,
-        "train_digest": load_dataset(request.dataset, request.data_dir, split="train").digest(),
+        "train_digest": training_set.digest(),
         "val_digest": validation_set.digest(),
         "val_images": len(table.labels),
         "val_top1": top1_accuracy(model, table),
