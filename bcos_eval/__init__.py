@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from .version import __version__
+from bcos_eval.version import __version__
 
 if TYPE_CHECKING:
-    from .attribution import explain
-    from .evaluation import Evaluation, evaluate
-    from .models import load_model
+    from bcos_eval.attribution import explain
+    from bcos_eval.evaluation import Evaluation, evaluate
+    from bcos_eval.models import load_model
 
 __all__ = ["Evaluation", "__version__", "evaluate", "explain", "load_model"]
 

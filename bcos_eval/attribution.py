@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from bcos_eval.contract.plugins import Network, Param
 from bcos_eval.errors import InputError
-from bcos_eval.own_plugins import explainer_named, explainer_of
-from bcos_eval.plugins import Network, Param
+from bcos_eval.user_code.plugins import explainer_named, explainer_of
 
 
 def explain(

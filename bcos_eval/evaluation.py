@@ -10,22 +10,16 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
+from bcos_eval.contract.plugins import Network, Param, offers_of_the_block
 from bcos_eval.data import Dataset, load_dataset
-from bcos_eval.engine.network import Encode, Probability, UserModel, choose_device
-from bcos_eval.engine.own_model import models_named
 from bcos_eval.engine.progress import Progress
-from bcos_eval.engine.request import (
-    DEFAULT_DATASET,
-    DEFAULT_N_SAMPLES,
-    Executor,
-    RunRequest,
-    split_names,
-)
+from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, Executor, RunRequest, split_names
 from bcos_eval.engine.run import run
 from bcos_eval.errors import InputError
-from bcos_eval.own_plugins import GivenNames, offered_methods, offered_metrics
-from bcos_eval.plugins import Network, Param, offers_of_the_block
-from bcos_eval.reports.leaderboard import leaderboard, stored_units
+from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
+from bcos_eval.user_code.model import models_named
+from bcos_eval.user_code.network import Encode, Probability, UserModel, choose_device
+from bcos_eval.user_code.plugins import GivenNames, offered_methods, offered_metrics
 
 Names = str | Sequence[str]
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from bcos_eval.plugin_types import Predict
+from bcos_eval.contract.types import Predict
+
+from .complexity.entropy import mass_entropy, normalised_entropy
+from .complexity.sparseness import gini_index
+from .faithfulness import incremental_deletion, pixel_deletion, pixel_insertion
+from .faithfulness.completeness import completeness_residual
+from .faithfulness.counterfactual_deletion import partial_rank_correlation
+from .faithfulness.faithfulness_correlation import linear_correlation
+from .faithfulness.imputation import linear_imputation
+from .faithfulness.infidelity import squared_errors
+from .faithfulness.pixel_curve_controls import random_order_areas
+from .faithfulness.pixel_perturbation import coda_counts
+from .faithfulness.road import road_curves
+from .faithfulness.single_deletion import rank_correlation
 
 # Importing a metric's module registers its presets.
-from . import difull, dipart, incremental_deletion, pixel_deletion, pixel_insertion, sensitivity
-from .auc import region_auc
-from .completeness import completeness_residual
-from .counterfactual_deletion import partial_rank_correlation
-from .energy_pg import energy_pointing_game
-from .entropy import mass_entropy, normalised_entropy
-from .faithfulness_correlation import linear_correlation
-from .focus import focus_score
-from .grid_pg import grid_pointing_game
-from .imputation import linear_imputation
-from .infidelity import squared_errors
-from .iou import box_iou, thresholded_iou
-from .pixel_curve_controls import random_order_areas
-from .pixel_perturbation import coda_counts
-from .pointing_game import pointing_hits
-from .randomisation import covered_fraction, layers_by_use
+from .localisation import difull, dipart
+from .localisation.auc import region_auc
+from .localisation.energy_pg import energy_pointing_game
+from .localisation.focus import focus_score
+from .localisation.grid_pg import grid_pointing_game
+from .localisation.iou import box_iou, thresholded_iou
+from .localisation.pointing_game import pointing_hits
+from .localisation.relevance_mass import relevance_mass_accuracy
+from .localisation.relevance_rank import relevance_rank_accuracy
+from .localisation.top_k import top_k_intersection
+from .randomisation.randomisation import covered_fraction, layers_by_use
 from .registry import (
     DEFAULT_PRESETS,
     METRICS,
@@ -32,12 +40,7 @@ from .registry import (
     get_metric,
     register_metric,
 )
-from .relevance_mass import relevance_mass_accuracy
-from .relevance_rank import relevance_rank_accuracy
-from .road import road_curves
-from .single_deletion import rank_correlation
-from .sparseness import gini_index
-from .top_k import top_k_intersection
+from .robustness import sensitivity
 
 __all__ = [
     "DEFAULT_PRESETS",

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeVar, cast
 
 from torch import Tensor, nn
 
-from bcos_eval.plugin_types import Counterfactuals, Param, Predict, View
+from bcos_eval.contract.types import Counterfactuals, Param, Predict, View
 
 from .precision import in_float64
 from .shapes import require_batch_shapes

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from bcos_eval import explain
+from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.errors import IncompatibleError, InputError
-from bcos_eval.plugins import find_explainer
 
 IMAGES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -4,7 +4,7 @@ from .attention import SelfAttention
 from .colour import colour_explanation
 from .encoding import add_inverse
 from .explanation_mode import DynamicLinear, explanation_mode
-from .fusion import FrozenTwin, for_gradients, frozen_twin
+from .frozen.fusion import FrozenTwin, for_gradients, frozen_twin
 from .linear_summary import (
     contribution_maps,
     gradients_by_target,

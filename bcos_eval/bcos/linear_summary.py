@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .explanation_mode import explanation_mode
-from .fusion import for_gradients
+from .frozen.fusion import for_gradients
 
 
 def linear_summary(model: nn.Module, encoded: Tensor, targets: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bcos_eval.contract.plugins import Param, find_explainer
 from bcos_eval.data import load_dataset
 from bcos_eval.errors import InputError
 from bcos_eval.models import Classifier, load_model
-from bcos_eval.plugins import Param, find_explainer
 from bcos_eval.seeding import derived_generator
 
 from .random_weights import condition

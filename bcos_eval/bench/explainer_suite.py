@@ -10,9 +10,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.plugins import Param, find_explainer
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.models import Classifier
-from bcos_eval.plugins import Param, find_explainer
 
 from .case import Case
 from .clock import timed

@@ -11,10 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.plugins import find_metric
 from bcos_eval.engine.choice import Choice
 from bcos_eval.engine.scoring import Prediction
 from bcos_eval.models import Classifier
-from bcos_eval.plugins import find_metric
 
 from .bare import images_in_passes, seconds_of_passes
 from .case import scene_grid

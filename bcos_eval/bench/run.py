@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.engine.progress import Progress
 from bcos_eval.errors import InputError
-from bcos_eval.plugins import find_explainer
 
 from .case import distinct_targets, network_for_bench, scene_grid
 from .clock import threads

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.errors import IncompatibleError
 from bcos_eval.models import Classifier
-from bcos_eval.plugins import find_explainer
 
 from .case import Case
 from .clock import timed

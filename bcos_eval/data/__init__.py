@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bcos_eval.stimuli.stimulus import Counterfactuals, Stimulus
+
 from .registry import DATASETS, DatasetInfo, load_dataset
 from .sample import CounterfactualDataset, Dataset, Sample
-from .stimulus import Counterfactuals, Stimulus
 
 __all__ = [
     "DATASETS",

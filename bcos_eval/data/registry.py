@@ -125,7 +125,7 @@ def _directory(info: DatasetInfo, data_dir: Path | None) -> Path:
 # Loaders import their modules when called: listing datasets must not load decoders or torchvision.
 @_register(DatasetInfo("shapes", "embedded: generated 64×64 scenes with one object and its exact mask"))
 def _shapes(_: Path, split: Split, options: DatasetOptions) -> Dataset:
-    from .shapes import ShapesDataset
+    from .shapes.dataset import ShapesDataset
 
     return ShapesDataset(split=split, seed=options.seed)
 

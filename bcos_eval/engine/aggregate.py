@@ -13,22 +13,23 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from bcos_eval.data import Dataset, Stimulus
+from bcos_eval.contract.plugins import Network, find_metric
+from bcos_eval.data import Dataset
 from bcos_eval.errors import InputError
-from bcos_eval.plugins import Network, find_metric
+from bcos_eval.stimuli.stimulus import Stimulus
+from bcos_eval.store.aggregates import AggregateAttribution, aggregate_path, load_aggregate, save_aggregate
+from bcos_eval.store.atomic_write import require_writable
+from bcos_eval.store.shards import Store
 
-from .aggregate_file import AggregateAttribution, aggregate_path, load_aggregate, save_aggregate
-from .atomic_write import require_writable
 from .batch import BatchLimit
 from .choice import Choice
 from .plan import Cell, make_plan
 from .progress import Progress
 from .request import RunRequest, resolve
 from .run import reference_precision
+from .run_context import Workplace
 from .score_bins import FEWEST_UNITS, ranked_bins
 from .scoring import score_batch
-from .store import Store
-from .workplace import Workplace
 
 
 def aggregate_attributions(

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import torch
 
-from bcos_eval.data import Stimulus
 from bcos_eval.errors import InputError
+from bcos_eval.stimuli.stimulus import Stimulus
 
 _CPU_PIXELS = 2**18
 _GPU_PIXELS = 2**23

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bcos_eval.contract.plugins import Param
 from bcos_eval.errors import InputError
-from bcos_eval.plugins import Param
 
 
 @dataclass(frozen=True, slots=True)

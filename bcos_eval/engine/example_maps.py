@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from bcos_eval.bcos import colour_explanation, linear_summary
-from bcos_eval.data import Stimulus
-from bcos_eval.plugins import Network
+from bcos_eval.contract.plugins import Network
+from bcos_eval.stimuli.stimulus import Stimulus
+from bcos_eval.store.examples import MAX_STIMULI, MAX_TARGETS, ExampleIdentity, save_examples
 
-from .examples import MAX_STIMULI, MAX_TARGETS, ExampleIdentity, save_examples
 from .plan import Cell
+from .run_context import Workplace
 from .scoring import ScoredStimulus
-from .workplace import Workplace
 
 # The method whose attributions have colours.
 _COLOUR_METHOD = "bcos"

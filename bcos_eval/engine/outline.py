@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bcos_eval.contract.plugins import find_explainer, find_metric
 from bcos_eval.data import DATASETS
 from bcos_eval.errors import unknown_name
 from bcos_eval.models import model_info
-from bcos_eval.plugins import find_explainer, find_metric
-from bcos_eval.user_code import parse_reference
+from bcos_eval.user_code.file import parse_reference
+from bcos_eval.user_code.model import is_bcos_module, make_module
 
-from .own_model import is_bcos_module, make_module
 from .request import RunRequest, resolve
 
 

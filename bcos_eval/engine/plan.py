@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bcos_eval.contract.plugins import find_explainer, find_metric, own_code
 from bcos_eval.data import CounterfactualDataset
 from bcos_eval.errors import IncompatibleError, InputError
-from bcos_eval.plugins import find_explainer, find_metric, own_code
+from bcos_eval.stimuli.source import SINGLE, StimulusKind, stimulus_kind
+from bcos_eval.stimuli.view_checks import check_view
+from bcos_eval.store.rows import SCHEMA_VERSION
+from bcos_eval.store.shards import ShardAddress, Store
 from bcos_eval.version import __version__
 
 from .choice import Choice
 from .request import Choices
-from .stimulus_source import SINGLE, StimulusKind, stimulus_kind
-from .store import ShardAddress, Store
-from .unit_row import SCHEMA_VERSION
-from .view_checks import check_view
-from .workplace import Workplace
+from .run_context import Workplace
 
 # What an interruption can cost. Grids are large and have many targets, so fewer of them make a shard.
 _SINGLES_PER_SHARD = 50

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
+from bcos_eval.contract.plugins import common_explainer_params
 from bcos_eval.errors import InputError, unknown_name
-from bcos_eval.own_plugins import explainer_named, metric_named
-from bcos_eval.plugins import common_explainer_params
-from bcos_eval.user_code import is_reference
+from bcos_eval.stimuli.source import PoolChoice
+from bcos_eval.user_code.file import is_reference
+from bcos_eval.user_code.plugins import explainer_named, metric_named
 
 from .choice import Choice, ParamSetting, check_owners, choose, parse_setting
-from .stimulus_source import PoolChoice
 
 Executor = Literal["local", "ray"]
 T = TypeVar("T")

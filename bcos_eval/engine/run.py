@@ -9,17 +9,17 @@ from pathlib import Path
 
 import torch
 
+from bcos_eval.contract.plugins import Network
 from bcos_eval.data import Dataset
-from bcos_eval.plugins import Network
+from bcos_eval.store.atomic_write import require_writable
+from bcos_eval.store.manifest import Outcome, RunRecord, read_runs
+from bcos_eval.store.shards import Store, StoredShard
 
-from .atomic_write import require_writable
-from .executor import execute, require_executor
-from .manifest import Outcome, RunRecord, read_runs
+from .executors import execute, require_executor
 from .plan import Plan, make_plan
 from .progress import Progress
 from .request import RunRequest, resolve
-from .store import Store, StoredShard
-from .workplace import Workplace
+from .run_context import Workplace
 
 _N_NAMED = 5
 

@@ -10,13 +10,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.data import Counterfactuals, Stimulus
-from bcos_eval.plugins import Network, find_explainer, find_metric
+from bcos_eval.contract.plugins import Network, find_explainer, find_metric
+from bcos_eval.stimuli.source import SINGLE, StimulusKind
+from bcos_eval.stimuli.stimulus import Counterfactuals, Stimulus
+from bcos_eval.stimuli.windows import explain_in_view
 
 from .choice import Choice
 from .memory import Memory
-from .stimulus_source import SINGLE, StimulusKind
-from .windows import explain_in_view
 
 
 @dataclass(frozen=True, slots=True)

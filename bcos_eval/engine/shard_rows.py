@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from bcos_eval.plugins import find_metric
+from bcos_eval.contract.plugins import find_metric
+from bcos_eval.stimuli.source import Unreadable
+from bcos_eval.store.rows import CURVE_SCHEMA, UNIT_COLUMNS
+from bcos_eval.store.shards import ShardFacts, StoredShard
 
 from .plan import Shard
 from .scoring import ScoredStimulus
-from .stimulus_source import Unreadable
-from .store import ShardFacts, StoredShard
-from .unit_row import CURVE_SCHEMA, UNIT_COLUMNS
 
 _SKIPPED = "skipped"
 

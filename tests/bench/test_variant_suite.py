@@ -44,7 +44,7 @@ def test_a_variant_that_fails_leaves_a_note(scene, without_compiler):
 
 
 def test_plain_layers_have_no_twin(scene):
-    from bcos_eval.bcos.fusion import frozen_twin
+    from bcos_eval.bcos.frozen.fusion import frozen_twin
 
     network = scene.networks[0]
     assert frozen_twin(network) is not None

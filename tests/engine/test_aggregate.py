@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from bcos_eval.data.grid_bcos import bcos_grids
+from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.engine import aggregate
 from bcos_eval.engine.aggregate import aggregate_attributions
-from bcos_eval.engine.aggregate_file import load_aggregate, load_aggregates, save_aggregate
 from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import RunRequest
 from bcos_eval.errors import InputError
-from bcos_eval.plugins import find_explainer
-from bcos_eval.reports.leaderboard import stored_units
+from bcos_eval.reports.tables.leaderboard import stored_units
+from bcos_eval.stimuli.grids.bcos import bcos_grids
+from bcos_eval.store.aggregates import load_aggregate, load_aggregates, save_aggregate
 
 N_GRIDS = 40
 # The toy network is never as sure as Rao et al. want it.

@@ -8,9 +8,9 @@ from bcos_eval.engine.choice import Choice
 from bcos_eval.engine.plan import make_plan
 from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import RunRequest, resolve
-from bcos_eval.engine.store import Store
-from bcos_eval.engine.workplace import Workplace
+from bcos_eval.engine.run_context import Workplace
 from bcos_eval.errors import IncompatibleError
+from bcos_eval.store.shards import Store
 
 ASKED = {
     "models": ("bcos_toy",),

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bcos_eval.engine import shard_task
+from bcos_eval.contract.plugins import find_explainer, find_metric
+from bcos_eval.engine import task as shard_task
 from bcos_eval.engine.progress import Progress
-from bcos_eval.engine.store import Store
-from bcos_eval.engine.unit_row import UNIT_COLUMNS
 from bcos_eval.errors import InputError
-from bcos_eval.plugins import find_explainer, find_metric
-from bcos_eval.reports.leaderboard import leaderboard, stored_units
+from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
+from bcos_eval.store.rows import UNIT_COLUMNS
+from bcos_eval.store.shards import Store
 
 
 def scores(result):
@@ -82,7 +82,7 @@ def test_an_interrupted_run_resumes_with_what_is_missing(toy_run, monkeypatch, t
         done.append(arguments)
         original(*arguments)
 
-    monkeypatch.setattr("bcos_eval.engine.executor.compute", interrupted)
+    monkeypatch.setattr("bcos_eval.engine.executors.compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
         toy_run(methods=("ixg", "gradcam", "random"))
     monkeypatch.undo()
@@ -237,7 +237,7 @@ def test_curves_are_stored_beside_the_scores(toy_run):
 
 
 def test_the_first_attributions_are_kept_for_the_figures(toy_run):
-    from bcos_eval.engine.examples import load_examples
+    from bcos_eval.store.examples import load_examples
 
     toy_run(methods=("bcos", "ixg"))
     kept = {(one.identity.kind, one.identity.method): one for one in load_examples(toy_run.root)}

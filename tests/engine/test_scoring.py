@@ -7,12 +7,12 @@ import torch
 
 from bcos_eval.baselines import EXPLAINERS
 from bcos_eval.data import load_dataset
-from bcos_eval.data.single import single_stimuli
 from bcos_eval.engine.choice import Choice
 from bcos_eval.engine.memory import Memory
 from bcos_eval.engine.scoring import score_batch
 from bcos_eval.metrics import METRICS
 from bcos_eval.models import load_model
+from bcos_eval.stimuli.single import single_stimuli
 
 
 @pytest.mark.parametrize("method", ["bcos", "ixg", "gradcam"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bcos_eval.cli import main
+from bcos_eval.cli.main import main
 from bcos_eval.models import MODELS, shipped_weights
 
 PHOTOGRAPHS = "tiny_imagenet20"

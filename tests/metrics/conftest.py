@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.data import Counterfactuals
 from bcos_eval.metrics import get_metric
 from bcos_eval.metrics.registry import Param, Predict, Scored
+from bcos_eval.stimuli.stimulus import Counterfactuals
 
 V = (
     (4.0, -2.0, 1.0, 0.0),

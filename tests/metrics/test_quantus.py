@@ -17,7 +17,7 @@ from bcos_eval.metrics import (
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
-from bcos_eval.metrics.perturbation import Perturbation, perturbation_curves
+from bcos_eval.metrics.faithfulness.perturbation import Perturbation, perturbation_curves
 from bcos_eval.metrics.ranking import most_first
 
 with warnings.catch_warnings():

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bcos_eval.bcos import colour_explanation, contribution_maps, linear_summary
-from bcos_eval.metrics.grid_pg import grid_pointing_game
+from bcos_eval.metrics.localisation.grid_pg import grid_pointing_game
 from bcos_eval.models import Classifier, load_model
 
 pytestmark = pytest.mark.data

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from bcos_eval.data.stimulus import Stimulus
-from bcos_eval.engine import atomic_write
-from bcos_eval.engine.aggregate_file import AggregateAttribution, aggregate_path, save_aggregate
-from bcos_eval.engine.examples import ExampleIdentity, save_examples
-from bcos_eval.engine.store import ShardAddress, ShardFacts, Store, StoredShard
-from bcos_eval.engine.unit_row import UNIT_COLUMNS
+from bcos_eval.stimuli.stimulus import Stimulus
+from bcos_eval.store import atomic_write
+from bcos_eval.store.aggregates import AggregateAttribution, aggregate_path, save_aggregate
+from bcos_eval.store.examples import ExampleIdentity, save_examples
+from bcos_eval.store.rows import UNIT_COLUMNS
+from bcos_eval.store.shards import ShardAddress, ShardFacts, Store, StoredShard
 
 DEFAULT_LABELS = {
     "dataset": "shapes",

@@ -1,0 +1,24 @@
+"""`bcos-eval aggatt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .run import request_options, requested
+
+
+@click.command("aggatt")
+@request_options
+def aggatt_command(out: Path, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
+    """Draw the mean attribution of grids ranked by score (AggAtt), for difull, dipart and grid_pg."""
+    from bcos_eval.engine.aggregate import aggregate_attributions
+    from bcos_eval.engine.progress import Progress
+    from bcos_eval.reports.figures.figures import draw
+
+    request = requested({**options, "batch_size": "auto", "executor": "local"})
+    aggregate_attributions(request, out, progress=Progress(quiet=quiet))
+    for path in draw(out, ["aggatt"], out / "aggatt"):
+        click.echo(path)

@@ -1,0 +1,96 @@
+"""`bcos-eval bench`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+DEFAULT_MODELS = ("bcos_resnet50,resnet50",)
+# Small enough for a look at every row in half a minute.
+_QUICK: dict[str, Any] = {
+    "model": ("bcos_resnet18,resnet18",),
+    "cell": 64,
+    "n": 2,
+    "targets": 4,
+    "repeats": 2,
+    "steps": 2,
+    "samples": 8,
+    "images": 1,
+}
+
+
+def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: bool) -> bool:
+    """Make the small settings the defaults, so that options on the command line win."""
+    if quick:
+        context.default_map = {**(context.default_map or {}), **_QUICK}
+    return quick
+
+
+@click.command("bench")
+@click.option(
+    "--model",
+    multiple=True,
+    default=DEFAULT_MODELS,
+    help="Models; repeats and accepts commas. Post-hoc explainers take the first standard one.",
+)
+@click.option("--method", multiple=True, help="Explainer; repeats and accepts commas.  [default: all]")
+@click.option(
+    "--suite",
+    type=click.Choice(["explainers", "perturbation", "variants", "all"]),
+    default="all",
+    help="What is compared; variants are layouts, torch.compile and bfloat16, and not part of all.",
+)
+@click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file; repeats.  [default: random]")
+@click.option("--cell", type=click.IntRange(min=10), default=224, help="Side of a grid's cell in pixels.")
+@click.option("--n", type=click.IntRange(min=1), default=3, help="Cells per side of the grid.")
+@click.option("--targets", type=click.IntRange(min=1), default=9, help="Targets explained on the grid.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, help="Repetitions; medians are printed.")
+@click.option("--steps", type=click.IntRange(min=1), default=2, help="Steps of intgrad and samples of smoothgrad.")
+@click.option("--samples", type=click.IntRange(min=2), default=24, help="Perturbed images of lime, rise, ….")
+@click.option("--images", type=click.IntRange(min=1), default=2, help="Images whose deletion curves are made.")
+@click.option(
+    "--extrapolate/--no-extrapolate",
+    default=True,
+    help="Run slow alternatives for one target and count it for all.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.  [default: torch's choice]")
+@click.option("--seed", type=int, default=0, help="Seed of scenes, targets and samples.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, with all repetitions.")
+@click.option("--quick", is_flag=True, is_eager=True, callback=_quick_defaults, help="Small network and images.")
+@click.option("--quiet", is_flag=True, help="Show no progress bars.")
+def bench_command(as_json: bool, quiet: bool, quick: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
+    """Measure the explainers and deletion curves against Captum, the official B-cos code, Quantus and RISE."""
+    from bcos_eval.bench import run_bench
+    from bcos_eval.bench.bench_table import bench_text
+    from bcos_eval.engine.progress import Progress
+
+    report = run_bench(_request(options), Progress(quiet=quiet))
+    text = json.dumps(report.as_json(), indent=1, ensure_ascii=False) + "\n" if as_json else bench_text(report)
+    click.echo(text, nl=False)
+
+
+def _request(options: dict[str, Any]) -> Any:  # noqa: ANN401 - BenchRequest, imported late because it loads torch
+    from bcos_eval.bench import BenchRequest
+    from bcos_eval.engine.request import split_names
+
+    from .run import weights_by_model
+
+    models = split_names(options["model"])
+    return BenchRequest(
+        models=models,
+        methods=split_names(options["method"]),
+        suite=options["suite"],
+        weights=tuple(weights_by_model(options["weights"], models).items()),
+        cell=options["cell"],
+        n_cells=options["n"],
+        n_targets=options["targets"],
+        repeats=options["repeats"],
+        steps=options["steps"],
+        samples=options["samples"],
+        extrapolate=options["extrapolate"],
+        n_images=options["images"],
+        n_threads=options["threads"],
+        seed=options["seed"],
+    )

@@ -1,0 +1,108 @@
+"""Explanations of image files, as `bcos-eval explain` draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bcos_eval.attribution import explain
+from bcos_eval.bcos import colour_explanation, linear_summary
+from bcos_eval.data import load_dataset
+from bcos_eval.data.image_file import read_image, to_tensor
+from bcos_eval.data.transform import EvaluationTransform
+from bcos_eval.engine.request import DEFAULT_BCOS_METHODS, DEFAULT_STANDARD_METHODS
+from bcos_eval.errors import unknown_name
+from bcos_eval.models import Classifier, load_model
+from bcos_eval.reports.figures.explanation_picture import ExplainedImage
+from bcos_eval.user_code.file import is_reference
+from bcos_eval.user_code.model import load_own_model
+from bcos_eval.user_code.network import UserModel
+from bcos_eval.user_code.plugins import explainer_named
+
+
+def load_explained_model(
+    name: str, weights: str | None, dataset: str, device: torch.device, note: Callable[[str], None]
+) -> Classifier | UserModel:
+    """Return a registered model, or the one that `FILE.py:FACTORY` makes, which runs the file.
+
+    Args:
+        name: Registered name, or file and factory.
+        weights: Weights file, or `random`; None for those registered.
+        dataset: Dataset whose weights are loaded, and whose images have the size of a model that does not say.
+        device: Where to put it.
+        note: Told what was assumed of a model of the user's own.
+
+    Raises:
+        InputError: If it cannot be loaded.
+    """
+    if not is_reference(name):
+        return load_model(name, weights, dataset, device)
+    return load_own_model(
+        name,
+        weights=weights,
+        image_side=lambda: load_dataset(dataset)[0].image.shape[-1],
+        device=device,
+        note=note,
+    )
+
+
+def methods_for(model: Classifier | UserModel, asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods asked for, or the usual ones for this kind of model.
+
+    Raises:
+        InputError: If one is unknown or does not exist for this model.
+    """
+    usual = DEFAULT_BCOS_METHODS if model.is_bcos else DEFAULT_STANDARD_METHODS
+    methods = tuple(asked) or usual
+    for method in methods:
+        explainer_named(method).check(model, {})
+    return methods
+
+
+def explain_image(
+    model: Classifier | UserModel, path: Path, methods: Sequence[str], target: str | None, seed: int
+) -> ExplainedImage:
+    """Return the attributions of one image file for one class, at the size the model was made for.
+
+    Args:
+        model: The model.
+        path: Image file.
+        methods: Explainers.
+        target: Name or index of the class; None for the predicted one.
+        seed: Seed of explainers that draw.
+
+    Raises:
+        InputError: If the image cannot be read or the class is unknown.
+    """
+    size = EvaluationTransform.for_size(model.input_size)
+    image = to_tensor(size.image(read_image(path)))[None].to(next(model.parameters()).device)
+    with torch.no_grad():
+        probabilities = model.probability(model(model.encode(image)))[0]
+    index = int(probabilities.argmax()) if target is None else _class_index(model, target)
+    targets = torch.tensor([[index]], device=image.device)
+    return ExplainedImage(
+        image=image[0],
+        target_name=model.class_names[index],
+        probability=float(probabilities[index]),
+        maps={
+            explainer_named(method).info.name: explain(model, image, targets, method, seed=seed)[0, 0]
+            for method in methods
+        },
+        colour=_colour(model, image, targets) if model.is_bcos else None,
+    )
+
+
+def _class_index(model: Classifier | UserModel, target: str) -> int:
+    if target in model.class_names:
+        return model.class_names.index(target)
+    if target.isdecimal() and int(target) < model.num_classes:
+        return int(target)
+    raise unknown_name("target", target, model.class_names)
+
+
+def _colour(model: Classifier | UserModel, image: Tensor, targets: Tensor) -> Tensor:
+    encoded = model.encode(image)
+    return colour_explanation(linear_summary(model, encoded, targets)[0, 0], encoded[0])

@@ -1,0 +1,34 @@
+"""What the commands on stored results share: the shards that a table is made of, and a word on those left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from bcos_eval.store.shards import StoredShard
+
+
+def stored_shards(folder: Path) -> Sequence[StoredShard]:
+    """Return the shards that a table of a folder is made of; say on standard error what is left out.
+
+    Raises:
+        InputError: If the folder holds no results.
+    """
+    from bcos_eval.reports.tables.leaderboard import current_shards, left_out_notes, require_results
+    from bcos_eval.store.shards import Store
+
+    store = Store(folder)
+    shards, n_older_cells = current_shards(store)
+    for text in left_out_notes(store, n_older_cells):
+        echo_note(text)
+    require_results(shards, folder)
+    return shards
+
+
+def echo_note(text: str) -> None:
+    """Print a note where it stays out of a table."""
+    click.echo(text, err=True)

@@ -1,0 +1,81 @@
+"""`bcos-eval train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("train")
+@click.option("--model", required=True, help="Model name.")
+@click.option("--dataset", default="shapes", help="Dataset name.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("weights"), help="Folder of weights and cards."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.  [default: the recipe's]")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Peak of the learning rate.  [default: the recipe's]",
+)
+@click.option(
+    "--crop-scale-min",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Smallest area share of a random crop.  [default: the recipe's]",
+)
+@click.option(
+    "--init",
+    "initial",
+    type=click.Path(path_type=Path),
+    help="Weights of the same model to start from; the classifier may have other classes.  [default: random]",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(min=32),
+    help="Side in pixels of photographs (imagenette, folder).  [default: the model's small variant]",
+)
+@click.option("--seed", type=int, default=0, help="Seed of weights, order and augmentation.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, …")
+@click.option("--compile/--no-compile", "compiled", default=True, help="Whether to use torch.compile.")
+def train_command(
+    model: str,
+    dataset: str,
+    data_dir: Path | None,
+    out: Path,
+    epochs: int | None,
+    learning_rate: float | None,
+    crop_scale_min: float | None,
+    initial: Path | None,
+    size: int | None,
+    seed: int,
+    device: str,
+    compiled: bool,
+) -> None:
+    """Train a model by the recipe of the shipped weights."""
+    from dataclasses import replace
+
+    from bcos_eval.models import model_info
+    from bcos_eval.models.weights_file import file_digest, read_weights
+    from bcos_eval.store.atomic_write import require_writable
+    from bcos_eval.training import TrainingRequest, default_recipe, train
+    from bcos_eval.user_code.network import choose_device
+
+    recipe = replace(default_recipe(is_bcos=model_info(model).is_bcos, dataset=dataset), seed=seed)
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    if learning_rate is not None:
+        recipe = replace(recipe, learning_rate=learning_rate)
+    if crop_scale_min is not None:
+        recipe = replace(recipe, crop_scale_min=crop_scale_min)
+    if initial is not None:
+        read_weights(initial)  # names what is wrong with the file before the images are read
+        recipe = replace(recipe, initial_weights=file_digest(initial))
+    place = str(choose_device(device))
+    require_writable(out)
+    request = TrainingRequest(
+        model, dataset, data_dir, recipe, out, compiled=compiled, device=place, initial=initial, size=size
+    )
+    path = train(request)
+    click.echo(f"weights: {path}")

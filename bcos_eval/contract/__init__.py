@@ -1,0 +1,1 @@
+"""What everything else agrees on: network, explainer, metric, stimulus, registries, plug-ins."""

@@ -1,0 +1,1 @@
+"""The embedded dataset: generated scenes with one object and its exact mask."""

@@ -1,0 +1,170 @@
+"""The models, data and pools of a run, loaded when they are first needed and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bcos_eval.contract.plugins import Network
+from bcos_eval.data import Dataset, load_dataset
+from bcos_eval.errors import InputError
+from bcos_eval.models import load_model
+from bcos_eval.stimuli.pool import Pool, load_pool
+from bcos_eval.stimuli.source import (
+    MOSAIC,
+    SINGLE,
+    StimulusKind,
+    StimulusSource,
+    Unreadable,
+    grid_source,
+    mosaic_source,
+    single_source,
+)
+from bcos_eval.stimuli.stimulus import Stimulus
+from bcos_eval.stimuli.view_checks import check_grid_size
+from bcos_eval.user_code.model import load_own_model
+from bcos_eval.user_code.network import choose_device
+
+from .memory import Memory
+from .progress import Progress
+from .request import RunRequest
+
+
+class Workplace:
+    """Everything that computing a shard takes.
+
+    Args:
+        request: What was asked for.
+        root: The folder of the run, where pools are kept.
+        progress: Where passes over the data are shown.
+        networks: Models that are given and not loaded by name.
+        dataset: A dataset that is given and not loaded by name.
+    """
+
+    def __init__(
+        self,
+        request: RunRequest,
+        root: Path,
+        progress: Progress,
+        *,
+        networks: Mapping[str, Network] | None = None,
+        dataset: Dataset | None = None,
+    ) -> None:
+        self.request = request
+        self.root = root
+        self.progress = progress
+        self.device = choose_device(request.device)
+        self._given_dataset = dataset
+        self._networks: dict[str, Network] = dict(networks or {})
+        self._datasets: dict[int | None, Dataset] = {}
+        self._pools: dict[str, Pool] = {}
+        self._taken: set[tuple[str, StimulusKind]] = set()
+        self._sources: dict[tuple[str, StimulusKind], StimulusSource] = {}
+        self._memories: dict[str, Memory] = {}
+        self._last_read: tuple[object, list[Stimulus | Unreadable]] = (None, [])
+
+    def network(self, name: str) -> Network:
+        """Return a model on the run's device.
+
+        Raises:
+            InputError: If it cannot be loaded.
+        """
+        if name not in self._networks:
+            self._networks[name] = self._load(name)
+        return self._networks[name]
+
+    def memory(self, model: str) -> Memory:
+        """Return what a model said of pictures it was shown; methods and metrics share it."""
+        return self._memories.setdefault(model, Memory())
+
+    def dataset(self, model: str) -> Dataset:
+        """Return the dataset with images of the size that a model was made for.
+
+        Raises:
+            InputError: If it cannot be loaded or has other classes than the model.
+        """
+        network = self.network(model)
+        data = self._given_dataset or self._sized_dataset(network.input_size)
+        if len(data.class_names) != network.num_classes:
+            raise InputError(
+                f"model '{model}' tells {network.num_classes} classes apart and dataset '{data.name}' has "
+                f"{len(data.class_names)}; use weights that were trained on this dataset."
+            )
+        return data
+
+    def require_data(self) -> None:
+        """Refuse data that cannot be loaded, before any model is.
+
+        Raises:
+            InputError: If the dataset is unknown or its files are missing.
+        """
+        if self._given_dataset is None:
+            load_dataset(self.request.dataset, self.request.data_dir)
+
+    def pools(self) -> Mapping[str, Pool]:
+        """Return the pools that were needed so far, by model."""
+        return self._pools
+
+    def source(self, model: str, kind: StimulusKind) -> StimulusSource:
+        """Return the stimuli of a kind that a model is shown.
+
+        Raises:
+            IncompatibleError: If no grid can be made of the images that the model is sure of.
+        """
+        if (model, kind) not in self._sources:
+            self._sources[model, kind] = self._make_source(model, kind)
+        return self._sources[model, kind]
+
+    def require_grid_size(self, model: str, kind: StimulusKind) -> None:
+        """Refuse a model that does not take the stimuli of a kind; it is tried once for each.
+
+        Raises:
+            IncompatibleError: If it does not.
+        """
+        if (model, kind) not in self._taken:
+            check_grid_size(self.network(model), kind, self.device)
+            self._taken.add((model, kind))
+
+    def stimuli(self, model: str, kind: StimulusKind, first: int, stop: int) -> list[Stimulus | Unreadable]:
+        """Return some stimuli; the last ones are kept, since every method is shown the same."""
+        asked = (model, kind, first, stop)
+        if self._last_read[0] != asked:
+            self._last_read = (asked, list(self.source(model, kind).read(first, stop)))
+        return self._last_read[1]
+
+    def _load(self, name: str) -> Network:
+        request, weights = self.request, self.request.weights.get(name)
+        if name not in request.model_files:
+            return load_model(name, weights, request.dataset, self.device)
+        return load_own_model(
+            request.model_files[name],
+            weights=weights,
+            image_side=lambda: (self._given_dataset or self._sized_dataset(None))[0].image.shape[-1],
+            device=self.device,
+            note=self.progress.note,
+        )
+
+    def _sized_dataset(self, size: int | None) -> Dataset:
+        if size not in self._datasets:
+            self._datasets[size] = load_dataset(self.request.dataset, self.request.data_dir, size=size)
+        return self._datasets[size]
+
+    def _make_source(self, model: str, kind: StimulusKind) -> StimulusSource:
+        dataset, n = self.dataset(model), self.request.n_samples
+        if kind == SINGLE:
+            return single_source(dataset, n)
+        if kind == MOSAIC:
+            return mosaic_source(dataset, n, self.request.seed)
+        names = self.request.models if kind.pools_all_models else (model,)
+        return grid_source(dataset, kind, [self._pool(name) for name in names], n, self.request.seed)
+
+    def _pool(self, model: str) -> Pool:
+        if model not in self._pools:
+            dataset = self.dataset(model)
+            with self.progress.bar(f"{model} looks at all images", len(dataset), "image") as advance:
+                self._pools[model] = load_pool(
+                    self.network(model), dataset, self.root / "pools", device=self.device, advance=advance
+                )
+            for reason in self._pools[model].unreadable.values():
+                self.progress.note(f"skipped an image: {reason}")
+        return self._pools[model]

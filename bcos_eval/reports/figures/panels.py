@@ -1,0 +1,119 @@
+"""What figures with one panel per dataset and model share: their data, their layout, their headings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bcos_eval.errors import InputError
+
+from .style import COLUMN_WIDTH, GREY, PAGE_WIDTH, SMALL_SIZE, TEXT_SIZE, new_figure
+
+PANEL_COLUMNS = ("dataset", "model", "weights", "metric", "preset")
+
+_MOST_IN_A_ROW = 2
+# Weights are told apart by the beginning of their digest.
+_WEIGHTS_CHARACTERS = 12
+
+
+class MissingDataError(InputError):
+    """The store does not hold what a figure shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class FigurePage:
+    """A drawn figure and the name of its files, without suffix."""
+
+    name: str
+    figure: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The units of one dataset, model, weights, metric and preset.
+
+    Attributes:
+        heading: The model, with its weights where another panel differs in nothing else.
+        subheading: Dataset and preset.
+        units: Its rows, all methods.
+    """
+
+    heading: str
+    subheading: str
+    units: pd.DataFrame
+
+
+def panels(units: pd.DataFrame) -> list[Panel]:
+    """Return units by dataset, model, weights, metric and preset, in the order of these names."""
+    without_weights = [column for column in PANEL_COLUMNS if column != "weights"]
+    n_weights = units.groupby(without_weights)["weights"].nunique()
+    made = []
+    for labels, rows in units.groupby(list(PANEL_COLUMNS), sort=True):
+        dataset, model, weights, metric, preset = (str(label) for label in labels)
+        ambiguous = n_weights[(dataset, model, metric, preset)] > 1
+        heading = f"{model} [{weights[:_WEIGHTS_CHARACTERS]}]" if ambiguous else model
+        made.append(Panel(heading, f"{dataset}, {metric}/{preset}", rows))
+    return made
+
+
+def panel_figure(n_panels: int, *, panel_height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of one column's width for one panel, of the page's width for more, and its axes.
+
+    Args:
+        n_panels: Number of panels, at least 1.
+        panel_height: Height of a row of panels in inches.
+    """
+    n_columns = min(n_panels, _MOST_IN_A_ROW)
+    n_rows = math.ceil(n_panels / n_columns)
+    width = COLUMN_WIDTH if n_panels == 1 else PAGE_WIDTH
+    figure = new_figure(width, panel_height * n_rows)
+    grid = figure.add_gridspec(n_rows, n_columns)
+    axes = [figure.add_subplot(grid[divmod(index, n_columns)]) for index in range(n_panels)]
+    return figure, axes
+
+
+def first_in_row(axes: Sequence[Axes]) -> Sequence[Axes]:
+    """Return the panels at the left edge, which carry the label of the vertical axis."""
+    return axes[::_MOST_IN_A_ROW]
+
+
+def last_in_row(axes: Sequence[Axes]) -> Sequence[Axes]:
+    """Return the panels with nothing to their right."""
+    return [axis for number, axis in enumerate(axes, 1) if number % _MOST_IN_A_ROW == 0 or number == len(axes)]
+
+
+def write_heading(axes: Axes, panel: Panel) -> None:
+    """Put the model above the panel and, smaller, the data and the preset below it."""
+    # The title keeps the room free; the texts themselves must not make the layout shrink the panel to their width.
+    axes.set_title(" \n ", fontsize=TEXT_SIZE, loc="left", pad=6, linespacing=1.3)
+    for text, above, size, colour in (
+        (panel.heading, 5 + 1.3 * SMALL_SIZE, TEXT_SIZE, "black"),
+        (panel.subheading, 4, SMALL_SIZE, GREY),
+    ):
+        written = axes.annotate(
+            text,
+            xy=(0, 1),
+            xycoords="axes fraction",
+            xytext=(0, above),
+            textcoords="offset points",
+            fontsize=size,
+            color=colour,
+            va="bottom",
+        )
+        written.set_in_layout(False)
+
+
+def counted(name: str, counts: Sequence[int]) -> str:
+    """Return an axis label with the number of units, or the range where methods differ in it.
+
+    Example:
+        >>> counted("method", [900, 900])
+        'method (n = 900)'
+    """
+    low, high = min(counts), max(counts)
+    return f"{name} (n = {low})" if low == high else f"{name} (n = {low} to {high})"

@@ -1,0 +1,168 @@
+"""Figure `perturbation`: the probability of the target while pixels are removed in the attribution's order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bcos_eval.reports.comparison.statistics import CONFIDENCE, N_RESAMPLES
+from bcos_eval.reports.tables.leaderboard import current_shards
+from bcos_eval.reports.tables.method_names import short_names, write_settings
+from bcos_eval.seeding import derived_seed
+from bcos_eval.store.shards import Store, StoredShard
+
+from .panels import (
+    PANEL_COLUMNS,
+    FigurePage,
+    MissingDataError,
+    Panel,
+    counted,
+    first_in_row,
+    panel_figure,
+    panels,
+    write_heading,
+)
+from .style import method_order, method_style
+
+_METRIC = "pixel_perturbation"
+_PANEL_HEIGHT = 2.6
+# CoDA-Nets remove a quarter of the pixels in equal steps; a step less where they do not divide the quarter.
+_LAST_PERCENT = 25.0
+_MOST_WITH_BANDS = 8
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class MeanCurve:
+    """The mean of a method's curves.
+
+    Attributes:
+        percent: Share of the pixels that is removed at each point, in [0, 100], `(T,)`.
+        mean: Mean probability of the target `(T,)`.
+        low: Lower end of the pointwise 95 % interval `(T,)`, NaN with fewer than two images.
+        high: Upper end.
+        n: Number of curves.
+    """
+
+    percent: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    n: int
+
+
+def perturbation_pages(store: Store) -> list[FigurePage]:
+    """Draw the mean curves of all methods, a panel for each dataset, model and preset.
+
+    Bands are pointwise 95 % percentile bootstrap intervals over images, drawn up to eight methods; more would hide
+    one another. Curves with undefined points are left out,
+    and the axis says how many are shown.
+
+    Raises:
+        MissingDataError: If nothing of the kind is stored.
+    """
+    units = stored_curves(store, _METRIC)
+    if units.empty:
+        raise MissingDataError(
+            f"figure 'perturbation': '{store.root}' holds no curves of {_METRIC}; make them with "
+            f"`bcos-eval run --model MODEL --metric {_METRIC} --out {store.root}`."
+        )
+    drawn = panels(units)
+    figure, axes = panel_figure(len(drawn), panel_height=_PANEL_HEIGHT)
+    for axis, panel in zip(axes, drawn, strict=True):
+        _draw_panel(axis, panel)
+    for axis in first_in_row(axes):
+        axis.set_ylabel("mean probability of target")
+    top = max(axis.get_ylim()[1] for axis in axes)
+    for axis in axes:
+        axis.set_ylim(0, top)
+    _add_legend(figure, axes)
+    return [FigurePage("perturbation", figure)]
+
+
+def stored_curves(store: Store, metric: str) -> pd.DataFrame:
+    """Return the distinct, finite curves of a metric: labels, `stimulus, target, unit, curve`."""
+    shards = [shard for shard in current_shards(store)[0] if _is_of(shard, metric)]
+    labels = {shard.facts.address.cell: _labels(shard) for shard in shards}
+    curves = store.curves([shard.facts.address for shard in shards])
+    curves = curves.drop_duplicates(["cell", "stimulus", "unit"])
+    finite = np.array([np.isfinite(curve).all() for curve in curves["curve"]], dtype=bool)
+    curves = curves[finite]
+    columns = [*PANEL_COLUMNS, "method"]
+    return curves.assign(**{c: [labels[cell][c] for cell in curves["cell"]] for c in columns})
+
+
+def mean_curve(curves: pd.DataFrame) -> MeanCurve:
+    """Return the mean of one method's curves with its band."""
+    by_image = curves.sort_values(["stimulus", "unit"]).groupby("stimulus")["curve"]
+    values = np.stack([np.stack(list(own)).mean(0) for _, own in by_image])
+    low, high = bootstrap_band(values)
+    percent = np.linspace(0, _LAST_PERCENT, values.shape[1])
+    return MeanCurve(percent, values.mean(0), low, high, len(curves))
+
+
+def bootstrap_band(curves: Floats, *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> tuple[Floats, Floats]:
+    """Return the pointwise percentile bootstrap interval of the mean of curves.
+
+    Equal to `statistics.bootstrap_interval` at each point, with the same resamples for all points.
+
+    Args:
+        curves: One curve per image `(N, T)`.
+        n_resamples: Number of resamples.
+        seed: Seed of the resamples.
+
+    Returns:
+        Lower and upper end `(T,)`; NaN with fewer than two curves.
+    """
+    n, n_points = curves.shape
+    if n < 2:
+        return np.full(n_points, np.nan), np.full(n_points, np.nan)
+    rng = np.random.default_rng(derived_seed(seed, "bootstrap"))
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn @ curves / n, [tail, 100 - tail], axis=0)
+    return low, high
+
+
+def _is_of(shard: StoredShard, metric: str) -> bool:
+    return len(shard.units) > 0 and shard.units["metric"].iloc[0] == metric
+
+
+def _labels(shard: StoredShard) -> Mapping[str, str]:
+    first = shard.units.iloc[0]
+    return {column: str(first[column]) for column in (*PANEL_COLUMNS, "method")}
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    counts = []
+    methods = method_order(panel.units["method"].unique())
+    for method in methods:
+        curve = mean_curve(panel.units[panel.units["method"] == method])
+        style = method_style(method)
+        axes.plot(curve.percent, curve.mean, color=style.colour, linestyle=style.line, label=method)
+        if len(methods) <= _MOST_WITH_BANDS:
+            axes.fill_between(curve.percent, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
+        counts.append(curve.n)
+    axes.set_xlabel(counted("pixels removed in %", counts))
+    axes.set_xlim(0, _LAST_PERCENT)
+    write_heading(axes, panel)
+
+
+def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    handles = {
+        label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    labels = method_order(handles)
+    width = figure.get_size_inches()[0]
+    n_columns = min(len(labels), int(width / 1.1))
+    called = short_names(labels)
+    names = [called[label] for label in labels]
+    figure.legend([handles[label] for label in labels], names, loc="outside lower center", ncols=n_columns)
+    write_settings(figure, labels)

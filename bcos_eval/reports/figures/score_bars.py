@@ -1,0 +1,95 @@
+"""Figure `leaderboard_bars`: mean box localisation of each method with its interval and chance level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard
+from bcos_eval.reports.tables.method_names import short_names, write_settings
+from bcos_eval.store.shards import Store
+
+from .panels import (
+    FigurePage,
+    MissingDataError,
+    Panel,
+    counted,
+    panel_figure,
+    panels,
+    write_heading,
+)
+from .style import GREY, LIGHTER, lightened, method_style
+
+_METRICS = ("energy_pg", "pointing_game")
+_HEIGHT_OF_BAR = 0.125
+_HEIGHT_AROUND = 0.9
+_BAR_WIDTH = 0.7
+
+
+def score_bar_pages(store: Store) -> list[FigurePage]:
+    """Draw a panel for each dataset, model and preset of the energy pointing game and the pointing game.
+
+    Bars are the means of the leaderboard, best first, whiskers their 95 % intervals, dashed marks the mean chance
+    level of the same units.
+
+    Raises:
+        MissingDataError: If nothing of the kind is stored.
+    """
+    table = leaderboard(current_shards(store)[0])
+    table = table[table["metric"].isin(_METRICS) & (table["n"] > 0)]
+    if table.empty:
+        raise MissingDataError(
+            f"figure 'leaderboard_bars': '{store.root}' holds no scores of {' or '.join(_METRICS)}; make them "
+            f"with `bcos-eval run --model MODEL --metric {','.join(_METRICS)} --out {store.root}`."
+        )
+    drawn = panels(table)
+    called = short_names(table["method"])
+    most = max(len(panel.units) for panel in drawn)
+    figure, axes = panel_figure(len(drawn), panel_height=_HEIGHT_AROUND + _HEIGHT_OF_BAR * most)
+    for axis, panel in zip(axes, drawn, strict=True):
+        _draw_panel(axis, panel, called)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=1.2)
+    write_settings(figure, called)
+    return [FigurePage("leaderboard_bars", figure)]
+
+
+def _draw_panel(axes: Axes, panel: Panel, called: Mapping[str, str]) -> None:
+    rows = panel.units.sort_values(["mean", "method"], ascending=[False, True])
+    positions = np.arange(len(rows))
+    colours = [method_style(method).colour for method in rows["method"]]
+    # Lighter than the edge, so that the interval and the chance level show on dark colours too.
+    faces = [lightened(colour, LIGHTER) for colour in colours]
+    axes.barh(positions, rows["mean"], height=_BAR_WIDTH, color=faces, edgecolor=colours, linewidth=0.7)
+    _draw_intervals(axes, rows, positions)
+    axes.vlines(
+        rows["chance"],
+        positions - _BAR_WIDTH / 2,
+        positions + _BAR_WIDTH / 2,
+        colors="black",
+        linestyles=(0, (2, 1)),
+        linewidth=0.9,
+        label="chance",
+    )
+    axes.set_yticks(positions, [called[method] for method in rows["method"]])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel(counted("mean score", rows["n"].tolist()))
+    write_heading(axes, panel)
+
+
+def _draw_intervals(axes: Axes, rows: pd.DataFrame, positions: np.ndarray) -> None:
+    below, above = rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]
+    axes.errorbar(
+        rows["mean"],
+        positions,
+        xerr=np.stack([below.clip(lower=0), above.clip(lower=0)]),
+        fmt="none",
+        label="95 % interval",
+        ecolor=GREY,
+        elinewidth=0.9,
+        capsize=1.5,
+        capthick=0.7,
+    )

@@ -1,0 +1,1 @@
+"""What models are shown: single images, grids, mosaics; pools of confident images; views and windows."""

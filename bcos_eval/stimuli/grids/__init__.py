@@ -1,0 +1,1 @@
+"""Rules by which confident images are put together to grids."""

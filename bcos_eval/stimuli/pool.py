@@ -1,0 +1,167 @@
+"""One pass of a model over a dataset: which images it classifies correctly, and how confidently.
+
+Grids are made of such images. The pass is stored in pieces under `OUT/pools`, so that it is made once per model
+and resumes after an interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bcos_eval.contract.plugins import Network
+from bcos_eval.data import Dataset, Sample
+from bcos_eval.errors import InputError, UnreadableImageError
+from bcos_eval.store.atomic_write import atomic_path
+from bcos_eval.store.rows import SCHEMA_VERSION
+from bcos_eval.version import __version__
+
+# Fixed, whatever --batch-size says: rounding must not reorder the images.
+_BATCH_SIZE = 32
+_IMAGES_PER_PIECE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What a model says about every image of a dataset, in dataset order.
+
+    Attributes:
+        max_logits: Largest logit, `(N,)`; −inf for unreadable images.
+        correct: Whether it is the logit of the image's class, `(N,)` bool.
+        label_probability: Probability of the image's class, `(N,)`.
+        unreadable: Why an image could not be read, by its id.
+    """
+
+    max_logits: Tensor
+    correct: Tensor
+    label_probability: Tensor
+    unreadable: dict[str, str]
+
+
+def load_pool(
+    model: Network, dataset: Dataset, folder: Path, *, device: torch.device, advance: Callable[[int], None]
+) -> Pool:
+    """Return the pool of a model, computing the pieces that are not stored yet.
+
+    Args:
+        model: On `device`.
+        dataset: Labelled images.
+        folder: Where pools are stored.
+        device: Where to compute.
+        advance: Told the number of images done, for a progress bar.
+
+    Raises:
+        InputError: If the model's classes cannot be the dataset's.
+    """
+    pieces = []
+    home = folder / _pool_key(model, dataset)
+    for first in range(0, len(dataset), _IMAGES_PER_PIECE):
+        stop = min(first + _IMAGES_PER_PIECE, len(dataset))
+        path = home / f"{first:08d}-{stop:08d}.npz"
+        piece = _read_piece(path)
+        if piece is None:
+            piece = _compute_piece(model, dataset, range(first, stop), device, advance)
+            _write_piece(path, piece)
+        else:
+            advance(stop - first)
+        pieces.append(piece)
+    return _joined(pieces)
+
+
+def _pool_key(model: Network, dataset: Dataset) -> str:
+    text = json.dumps([SCHEMA_VERSION, __version__, dataset.digest(), model.name, model.weights_id])
+    return f"{dataset.name}-{model.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _compute_piece(
+    model: Network, dataset: Dataset, indices: range, device: torch.device, advance: Callable[[int], None]
+) -> Pool:
+    pools = []
+    for first in range(indices.start, indices.stop, _BATCH_SIZE):
+        batch = range(first, min(first + _BATCH_SIZE, indices.stop))
+        unreadable: dict[str, str] = {}
+        samples = _readable(dataset, batch, unreadable)
+        pools.append(_evaluate(model, samples, len(batch), unreadable, device))
+        advance(len(batch))
+    return _joined(pools)
+
+
+def _readable(dataset: Dataset, indices: range, unreadable: dict[str, str]) -> dict[int, Sample]:
+    samples = {}
+    for position, index in enumerate(indices):
+        try:
+            samples[position] = dataset[index]
+        except UnreadableImageError as error:
+            unreadable[dataset.sample_ids[index]] = str(error)
+    return samples
+
+
+def _evaluate(
+    model: Network, samples: dict[int, Sample], n: int, unreadable: dict[str, str], device: torch.device
+) -> Pool:
+    max_logits, correct, probability = (
+        torch.full((n,), -torch.inf),
+        torch.zeros(n, dtype=torch.bool),
+        torch.zeros(n),
+    )
+    if samples:
+        images = torch.stack([sample.image for sample in samples.values()]).to(device)
+        labels = torch.tensor([sample.label for sample in samples.values()], device=device)
+        with torch.inference_mode():
+            logits = model(model.encode(images)).float()
+        _check_classes(model, logits, labels)
+        places = list(samples)
+        largest, winners = logits.max(1)
+        max_logits[places], correct[places] = largest.cpu(), (winners == labels).cpu()
+        of_label = model.probability(logits).gather(1, labels[:, None])[:, 0]
+        probability[places] = of_label.cpu()
+    return Pool(max_logits, correct, probability, unreadable)
+
+
+def _check_classes(model: Network, logits: Tensor, labels: Tensor) -> None:
+    if logits.ndim != 2 or logits.shape[1] <= int(labels.max()):
+        raise InputError(
+            f"model '{model.name}' gives logits of shape {tuple(logits.shape)}, too few for class "
+            f"{int(labels.max())}; use a model trained on this dataset."
+        )
+
+
+def _joined(pools: Sequence[Pool]) -> Pool:
+    return Pool(
+        max_logits=torch.cat([pool.max_logits for pool in pools]),
+        correct=torch.cat([pool.correct for pool in pools]),
+        label_probability=torch.cat([pool.label_probability for pool in pools]),
+        unreadable={key: reason for pool in pools for key, reason in pool.unreadable.items()},
+    )
+
+
+def _write_piece(path: Path, pool: Pool) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            max_logits=pool.max_logits.numpy(),
+            correct=pool.correct.numpy(),
+            label_probability=pool.label_probability.numpy(),
+            unreadable=np.array(json.dumps(pool.unreadable)),
+        )
+
+
+def _read_piece(path: Path) -> Pool | None:
+    try:
+        with path.open("rb") as stream, np.load(stream) as stored:
+            return Pool(
+                max_logits=torch.from_numpy(stored["max_logits"]),
+                correct=torch.from_numpy(stored["correct"]),
+                label_probability=torch.from_numpy(stored["label_probability"]),
+                unreadable=json.loads(str(stored["unreadable"])),
+            )
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None

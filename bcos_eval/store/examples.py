@@ -1,0 +1,225 @@
+"""A few attributions kept as pictures, so that figures show what was scored and need no model.
+
+`OUT/examples/<dataset>/<model>-<weights>/<stimulus kind>/<method>.npz` holds the first stimuli of a run. What a
+file is about is said by the arrays in it; the path only keeps files apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bcos_eval.errors import InputError
+from bcos_eval.stimuli.stimulus import Stimulus
+
+from .atomic_write import atomic_path
+
+# A figure shows a handful of rows; grids of large images would take tens of megabytes per method otherwise.
+MAX_STIMULI = 4
+MAX_TARGETS = 2
+
+_EXAMPLES_VERSION = 1
+_FOLDER = "examples"
+_IDENTITY_KEYS = ("dataset", "model", "weights", "kind", "method")
+_UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9._+=,()-]")
+_N_DIGEST = 8
+# Examples come with the shard of the first stimuli, which a run does not compute twice.
+_REMEDY = "delete it to draw without it, or make it again by `bcos-eval run` with another --out"
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleIdentity:
+    """Which attributions a file holds.
+
+    Attributes:
+        dataset: Dataset the stimuli are made of.
+        model: Model name.
+        weights: Identity of its weights.
+        kind: Kind of stimulus: `single`, or size and rule of a grid, `grid3x3-bcos_v2`.
+        method: Explainer, with parameters that are not the default.
+    """
+
+    dataset: str
+    model: str
+    weights: str
+    kind: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Example attributions of one method, N stimuli with K targets each.
+
+    Attributes:
+        identity: Where they come from.
+        stimulus_ids: Ids of the stimuli, length N.
+        images: Pixels `(N, H, W, 3)`, uint8, RGB.
+        targets: Explained classes `(N, K)`, int64.
+        class_names: Their names `(N, K)`.
+        regions: True where the target's evidence is, `(N, K, H, W)` bool; all False where unknown.
+        maps: Signed attributions `(N, K, H, W)`, float32, accurate to about 0.05 % of each map's largest entry.
+        rgba: Colour explanations `(N, K, H, W, 4)`, uint8, not premultiplied; None for methods without colour.
+    """
+
+    identity: ExampleIdentity
+    stimulus_ids: tuple[str, ...]
+    images: NDArray[np.uint8]
+    targets: NDArray[np.int64]
+    class_names: tuple[tuple[str, ...], ...]
+    regions: NDArray[np.bool_]
+    maps: NDArray[np.float32]
+    rgba: NDArray[np.uint8] | None = None
+
+
+def examples_path(root: Path, identity: ExampleIdentity) -> Path:
+    """Return where the examples of a method lie; names that differ give paths that differ."""
+    network = _path_part(f"{identity.model}-{identity.weights}")
+    folder = root / _FOLDER / _path_part(identity.dataset) / network / _path_part(identity.kind)
+    return folder / f"{_path_part(identity.method)}.npz"
+
+
+def save_examples(
+    root: Path,
+    identity: ExampleIdentity,
+    stimuli: Sequence[Stimulus],
+    maps: Tensor,
+    *,
+    class_names: Sequence[str],
+    rgba: Tensor | None = None,
+) -> Path:
+    """Store the first stimuli of a batch with the attributions of their first targets, and return the file.
+
+    At most `MAX_STIMULI` stimuli and `MAX_TARGETS` targets of each are kept. The file is written whole or not at
+    all; an older one is replaced.
+
+    Args:
+        root: The folder of the run.
+        identity: What the attributions are.
+        stimuli: Stimuli of one kind and size, at least one.
+        maps: Their attributions `(N, K, H, W)`.
+        class_names: Names of all classes of the model, by class index.
+        rgba: Colour explanations `(N, K, 4, H, W)` in [0, 1], from `colour_explanation`. N and K of `maps` and
+            `rgba` may already be cut to what is kept.
+
+    Raises:
+        ValueError: If there are no stimuli.
+    """
+    if not stimuli:
+        raise ValueError("save_examples got no stimuli; give at least one.")
+    arrays = _stimulus_arrays(stimuli[:MAX_STIMULI], class_names)
+    kept = maps[:MAX_STIMULI, :MAX_TARGETS].detach().to("cpu", torch.float64).numpy()
+    arrays["maps"], arrays["scales"] = _to_half(kept)
+    if rgba is not None:
+        colours = rgba[:MAX_STIMULI, :MAX_TARGETS].detach().cpu().movedim(2, -1)
+        arrays["rgba"] = _to_uint8(colours)
+    arrays |= {key: np.array(getattr(identity, key)) for key in _IDENTITY_KEYS}
+    arrays["version"] = np.array(_EXAMPLES_VERSION)
+    path = examples_path(root, identity)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return path
+
+
+def load_examples(root: Path) -> tuple[Examples, ...]:
+    """Return all examples of a run, in the order of their paths; none if none were stored.
+
+    Raises:
+        InputError: If a file is damaged; the message names it.
+    """
+    return tuple(
+        load_example_file(path)
+        for path in sorted((root / _FOLDER).glob("*/*/*/*.npz"))
+        if not path.name.startswith(".")
+    )
+
+
+def load_example_file(path: Path) -> Examples:
+    """Return the examples in one file.
+
+    Raises:
+        InputError: If the file cannot be read, is damaged or was written by another version.
+    """
+    try:
+        # Without pickles a file from elsewhere cannot run code.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        version = int(arrays["version"])
+        examples = _from_arrays(arrays) if version == _EXAMPLES_VERSION else None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"'{path}' is damaged or no file of examples; {_REMEDY}.") from error
+    if examples is None:
+        raise InputError(f"'{path}' has version {version}, this one reads {_EXAMPLES_VERSION}; {_REMEDY}.")
+    return examples
+
+
+def _stimulus_arrays(stimuli: Sequence[Stimulus], class_names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    targets = torch.stack([stimulus.targets[:MAX_TARGETS] for stimulus in stimuli]).cpu().numpy()
+    return {
+        "stimulus_ids": np.array([stimulus.stimulus_id for stimulus in stimuli]),
+        "images": _to_uint8(torch.stack([stimulus.image.movedim(0, -1) for stimulus in stimuli])),
+        "targets": targets.astype(np.int64),
+        "class_names": np.array([[class_names[target] for target in row] for row in targets]),
+        "regions": torch.stack([stimulus.regions[:MAX_TARGETS] for stimulus in stimuli]).cpu().numpy(),
+    }
+
+
+def _to_uint8(values: Tensor) -> NDArray[np.uint8]:
+    return (values.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
+
+
+def _to_half(maps: NDArray[np.float64]) -> tuple[NDArray[np.float16], NDArray[np.float64]]:
+    """Halve the size: each map is divided by its largest entry, since half precision ends at 6e-8 and 65504."""
+    sizes = np.where(np.isfinite(maps), np.abs(maps), 0).max(axis=(2, 3), keepdims=True)
+    scales = np.where(sizes > 0, sizes, 1)
+    return (maps / scales).astype(np.float16), scales
+
+
+def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Examples:
+    maps = (arrays["maps"].astype(np.float64) * arrays["scales"]).astype(np.float32)
+    examples = Examples(
+        identity=ExampleIdentity(**{key: str(arrays[key]) for key in _IDENTITY_KEYS}),
+        stimulus_ids=tuple(str(text) for text in arrays["stimulus_ids"]),
+        images=arrays["images"],
+        targets=arrays["targets"],
+        class_names=tuple(tuple(str(name) for name in row) for row in arrays["class_names"]),
+        regions=arrays["regions"],
+        maps=maps,
+        rgba=arrays.get("rgba"),
+    )
+    _check_shapes(examples)
+    return examples
+
+
+def _check_shapes(examples: Examples) -> None:
+    n, k, height, width = examples.maps.shape
+    colours = () if examples.rgba is None else examples.rgba.shape
+    fits = (
+        len(examples.stimulus_ids) == n,
+        all(len(names) == k for names in examples.class_names),
+        examples.targets.shape == (n, k),
+        examples.images.shape == (n, height, width, 3),
+        examples.regions.shape == (n, k, height, width),
+        colours in ((), (n, k, height, width, 4)),
+    )
+    if not all(fits):
+        raise ValueError(f"arrays do not fit maps of shape {(n, k, height, width)}")
+
+
+def _path_part(name: str) -> str:
+    """A folder or file name; one that had to change gets a digest, so that it stays distinct."""
+    safe = _UNSAFE_IN_PATH.sub("-", name)
+    if safe == name and not name.startswith("."):
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_N_DIGEST]
+    return f"{safe.lstrip('.')}-{digest}"

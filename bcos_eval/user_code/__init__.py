@@ -1,0 +1,1 @@
+"""A user's own file, model, explainer and metric."""

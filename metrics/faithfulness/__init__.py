@@ -1,0 +1,1 @@
+"""Metrics of whether the model uses what the attribution shows."""

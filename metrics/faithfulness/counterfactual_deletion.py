@@ -1,0 +1,194 @@
+"""Counterfactual deletion: does an attribution predict the logit's change when a part is really absent?
+
+Deletion metrics paint over pixels and measure reactions to pictures that no network was trained on. Here the scene
+is rendered again without one of its parts: the object, a distractor, a piece of clutter, the texture of a piece of
+background. For part r with pixels R_r, disjoint and together the whole image,
+
+    d_r = y(image) - y(scene without part r)      the drop of the target's logit,
+    a_r = Σ map over R_r                          what the attribution says it is.
+
+The attribution `d_r / |R_r|` on the pixels of every part, which explains a network that is linear in which parts
+are there, scores 1 (`partial_spearman`, `spearman`) and wastes at most what it puts on parts of negligible effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bcos_eval.contract.types import Counterfactuals, Predict
+
+from ..map_status import is_constant, is_nonfinite, is_zero, map_statuses
+from ..precision import in_float64
+from ..registry import Batch, MetricInfo, Scored, Status, register_metric
+from .remembered import content_key, memory_of
+from .removal_drops import attribution_of
+from .single_deletion import centred_ranks, rank_correlation
+
+DEFAULT_BATCH_SIZE = 32
+# Share of the scene's largest change below which a change counts as none.
+NEGLIGIBLE = 0.01
+# Residuals of ranks are multiples of fractions far above this; what is left below is rounding.
+_ROUNDING = 1e-9
+
+_SOURCE = "this suite: scenes of the generator without one part"
+
+
+def partial_rank_correlation(first: Tensor, second: Tensor, given: Tensor) -> Tensor:
+    """Return Spearman's correlation along the last axis of what a third variable does not explain.
+
+    The ranks of both sides (ties get average ranks) are corrected by a linear regression on the ranks of `given`,
+    then correlated.
+
+    Returns:
+        Float64 in [-1, 1]; NaN where nothing of either side is left.
+    """
+    ranks = centred_ranks(given)
+    left, right = (_residual(centred_ranks(values), ranks) for values in (first, second))
+    scale = (left.square().sum(-1) * right.square().sum(-1)).sqrt()
+    return ((left * right).sum(-1) / scale).clamp(-1, 1).masked_fill(scale == 0, torch.nan)
+
+
+def _residual(ranks: Tensor, given: Tensor) -> Tensor:
+    explained = (ranks * given).sum(-1, keepdim=True) / given.square().sum(-1, keepdim=True)
+    rest = ranks - explained.nan_to_num() * given
+    is_rounding = rest.abs().amax(-1, keepdim=True) <= _ROUNDING * ranks.abs().amax(-1, keepdim=True)
+    return rest.masked_fill(is_rounding, 0)
+
+
+def wasted_share(maps: Tensor, idle: Tensor) -> Tensor:
+    """Return the share of the positive attribution on pixels whose part changes nothing.
+
+    Args:
+        maps: Signed attributions `(..., H, W)`, any scale.
+        idle: True on those pixels, same shape, bool.
+
+    Returns:
+        Float64 in [0, 1], lower is better. A uniform map wastes the pixels' share of the area; a map without
+        positive entries has no share, NaN, and neither has one with NaN or infinity.
+    """
+    positive = in_float64(maps).clamp(min=0).cpu()
+    total = positive.sum((-2, -1))
+    share = (positive * idle).sum((-2, -1)) / total
+    return share.masked_fill((total == 0) | ~total.isfinite(), torch.nan)
+
+
+@torch.no_grad()
+def counterfactual_logits(
+    predict: Predict, image: Tensor, counterfactuals: Counterfactuals, *, batch_size: int
+) -> Tensor:
+    """Return the logits of the image, then of the scene without each part, `(1 + R, classes)`.
+
+    Args:
+        predict: The model.
+        image: Pixels `(3, H, W)` in [0, 1].
+        counterfactuals: The scene without its parts.
+        batch_size: Pictures per forward pass; does not change the result, up to rounding.
+
+    Raises:
+        ValueError: If the batch size is not positive.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; give at least 1.")
+    pictures = torch.cat([image[None], counterfactuals.images.to(image)])
+
+    def ask() -> Tensor:
+        return torch.cat([predict.logits(predict.encode(part)) for part in pictures.split(batch_size)])
+
+    return memory_of(predict, "logits")(content_key(pictures, batch_size), ask)
+
+
+def _masses_and_drops(batch: Batch, b: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return attribution sums and logit drops `(K, R)` and sizes `(R,)` of one image, float64, on the CPU."""
+    parts = batch.counterfactuals[b]
+    logits = counterfactual_logits(batch.model, batch.images[b], parts, batch_size=batch_size)
+    of_targets = logits[:, batch.targets[b].to(logits.device)].double().cpu()
+    masses = attribution_of(batch.maps[b].nan_to_num(), parts.regions)
+    return masses, (of_targets[:1] - of_targets[1:]).T, parts.regions.flatten(1).sum(1).double()
+
+
+def _info(
+    preset: str, direction: Literal["higher", "lower"], low: float, chance: float | Literal["area"]
+) -> MetricInfo:
+    return MetricInfo(
+        name="counterfactual_deletion",
+        preset=preset,
+        stimulus="single",
+        needs_predict=True,
+        direction=direction,
+        low=low,
+        high=1.0,
+        chance=chance,
+        source=_SOURCE,
+        defaults={"batch_size": DEFAULT_BATCH_SIZE},
+        needs_counterfactuals=True,
+    )
+
+
+@register_metric(_info("partial_spearman", "higher", -1.0, 0.0), recommended=True)
+def _score_given_size(batch: Batch, *, batch_size: int) -> Scored:
+    """Score the rank correlation of attribution and drop that the sizes of the parts do not explain.
+
+    Large parts collect much attribution of any kind and change much: a map that knows sizes only would score above
+    0 otherwise. Positive noise scores 0 in expectation. Where nothing but the order of the sizes is left, as with
+    a constant map, the score is NaN with status `constant_map`; a zero map and a map with NaN or infinity score
+    NaN too.
+    """
+
+    def score(masses: Tensor, drops: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        values = partial_rank_correlation(masses, drops, sizes.expand_as(drops))
+        return values, torch.zeros_like(values)
+
+    return _correlated(batch, score, batch_size)
+
+
+@register_metric(_info("spearman", "higher", -1.0, "area"))
+def _score_plain(batch: Batch, *, batch_size: int) -> Scored:
+    """Score the rank correlation of attribution and drop.
+
+    Its chance level is that of the sizes of the parts, which a constant map scores. Equal sums or equal drops, a
+    zero map and a map with NaN or infinity score NaN.
+    """
+
+    def score(masses: Tensor, drops: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        return rank_correlation(masses, drops), rank_correlation(sizes.expand_as(drops), drops)
+
+    return _correlated(batch, score, batch_size)
+
+
+@register_metric(_info("wasted", "lower", 0.0, "area"))
+def _score_wasted(batch: Batch, *, batch_size: int) -> Scored:
+    """Score the share of the positive attribution on parts whose absence changes the logit by next to nothing.
+
+    That is by at most 1 % of the largest change that a part of the same scene makes. The chance level is the share
+    of these parts in the area, which a uniform map scores. A map without positive entries scores NaN with status
+    `zero_map`, a map with NaN or infinity NaN.
+    """
+    values, chance = [], []
+    for b, maps in enumerate(batch.maps):
+        _, drops, _ = _masses_and_drops(batch, b, batch_size)
+        is_idle = drops.abs() <= NEGLIGIBLE * drops.abs().amax(-1, keepdim=True)  # (K, R)
+        regions = batch.counterfactuals[b].regions.cpu()
+        idle = (is_idle[..., None, None] & regions).any(1)  # (K, H, W)
+        values.append(wasted_share(maps, idle))
+        chance.append(idle.double().mean((-2, -1)))
+    undefined = is_nonfinite(batch.maps).cpu()
+    scores = torch.stack(values).masked_fill(undefined, torch.nan)
+    without_positive = scores.isnan() & ~undefined
+    statuses = map_statuses(batch.maps.cpu(), {Status.ZERO_MAP: without_positive})
+    return Scored(scores, statuses, torch.stack(chance))
+
+
+def _correlated(
+    batch: Batch, score: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], batch_size: int
+) -> Scored:
+    """Return correlations of all units with their chance levels; `score` maps masses, drops and sizes to both."""
+    of_images = [score(*_masses_and_drops(batch, b, batch_size)) for b in range(len(batch.maps))]
+    values, chance = (torch.stack(part) for part in zip(*of_images, strict=True))
+    zero, undefined = is_zero(batch.maps).cpu(), is_nonfinite(batch.maps).cpu()
+    constant = is_constant(batch.maps).cpu() | (values.isnan() & ~undefined)
+    statuses = map_statuses(batch.maps.cpu(), {Status.ZERO_MAP: zero, Status.CONSTANT_MAP: constant})
+    return Scored(values.masked_fill(undefined | zero, torch.nan), statuses, chance)

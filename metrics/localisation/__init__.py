@@ -1,0 +1,1 @@
+"""Metrics of where the attribution lies."""

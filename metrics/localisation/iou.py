@@ -1,0 +1,134 @@
+"""Intersection over union of the region with the pixels whose attribution is high, or with their bounding box."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bcos_eval.contract.types import Param
+
+from ..precision import in_float64
+from ..registry import Batch, MetricInfo, Scored, register_metric
+from ..shapes import require_matching
+from .region_scores import mask_undefined, scored_in_region
+from .smoothing import smooth
+
+# Model-Guidance: pixels above half of the map's range count; a smaller range is divided by the maximum instead.
+MODEL_GUIDANCE_THRESHOLD = 0.5
+MODEL_GUIDANCE_SMALL_RANGE = 1e-7
+# How-to-probe: average pooling first; its authors' threshold for LRP, and from 0.2 (GradCAM) to 0.5 for others.
+HOW_TO_PROBE_SMOOTHING = 5
+HOW_TO_PROBE_THRESHOLD = 0.3
+
+
+def thresholded_iou(maps: Tensor, regions: Tensor) -> Tensor:
+    """Intersection over union of the region with the pixels above half of the positive map's range.
+
+    Args:
+        maps: Signed attributions `(B, K, H, W)`; negative entries count as 0.
+        regions: True on the object, `(B, K, H, W)` bool.
+
+    Returns:
+        Scores `(B, K)`, float64 in [0, 1], higher is better. A map without positive entries scores 0, a constant
+        positive one the region's share of the area, a map with NaN or infinity NaN, and so does an empty region.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    require_matching(maps, regions)
+    chosen = _normalised(in_float64(maps).clamp_min(0)) > MODEL_GUIDANCE_THRESHOLD
+    return mask_undefined(_iou(chosen, regions.to(chosen.device)), maps, regions)
+
+
+def box_iou(
+    maps: Tensor,
+    regions: Tensor,
+    threshold: float = HOW_TO_PROBE_THRESHOLD,
+    smoothing: int = HOW_TO_PROBE_SMOOTHING,
+) -> Tensor:
+    """Intersection over union of the region's bounding box with that of the pixels whose attribution is high.
+
+    Args:
+        maps: Signed attributions `(B, K, H, W)`; smoothed, negative entries dropped, scaled to [0, 1].
+        regions: True on the object, `(B, K, H, W)` bool; only their bounding boxes matter.
+        threshold: A pixel is high from this value on.
+        smoothing: Odd side in pixels of the average pooling of the signed map; 1 for none.
+
+    Returns:
+        Scores `(B, K)`, float64 in [0, 1], higher is better. A map without positive entries scores 0, a map with
+        NaN or infinity NaN, and so does an empty region.
+
+    Raises:
+        ValueError: If the shapes differ or the smoothing is even.
+    """
+    require_matching(maps, regions)
+    positive = smooth(maps, smoothing).clamp_min(0)
+    chosen = (_normalised(positive) >= threshold) & (positive.amax((2, 3), keepdim=True) > 0)
+    return mask_undefined(_iou(bounding_boxes(chosen), bounding_boxes(regions.to(chosen.device))), maps, regions)
+
+
+def bounding_boxes(regions: Tensor) -> Tensor:
+    """Return True inside the smallest box around each region `(B, K, H, W)`, nowhere for an empty one."""
+    return _span(regions.any(3))[..., :, None] & _span(regions.any(2))[..., None, :]
+
+
+def _span(hits: Tensor) -> Tensor:
+    """Return True from the first to the last hit along the last axis."""
+    begun = hits.long().cummax(-1).values
+    not_over = hits.long().flip(-1).cummax(-1).values.flip(-1)
+    return (begun & not_over).bool()
+
+
+def _iou(chosen: Tensor, inside: Tensor) -> Tensor:
+    intersection = (chosen & inside).flatten(2).sum(-1).double()
+    union = (chosen | inside).flatten(2).sum(-1).double()
+    return intersection / union.clamp_min(1)
+
+
+def _normalised(positive: Tensor) -> Tensor:
+    low, high = positive.amin((2, 3), keepdim=True), positive.amax((2, 3), keepdim=True)
+    small = high - low < MODEL_GUIDANCE_SMALL_RANGE
+    width = torch.where(small, high, high - low)
+    shifted = torch.where(small, positive, positive - low)
+    return shifted / width.masked_fill(width == 0, 1)
+
+
+def _info(preset: str, source: str, **defaults: Param) -> MetricInfo:
+    return MetricInfo(
+        name="iou",
+        preset=preset,
+        stimulus="single",
+        needs_predict=False,
+        direction="higher",
+        low=0.0,
+        high=1.0,
+        chance=None,
+        source=source,
+        defaults=defaults,
+    )
+
+
+@register_metric(
+    _info("model_guidance", "Rao et al. 2023; Model-Guidance@3a6e034 metrics.py"),
+    recommended=True,
+)
+def _score_model_guidance(batch: Batch) -> Scored:
+    return _scored(thresholded_iou(batch.maps, batch.regions), batch)
+
+
+@register_metric(
+    _info(
+        "how_to_probe",
+        "Gairola et al. 2025; how-to-probe@e703756, bounding box of the region",
+        threshold=HOW_TO_PROBE_THRESHOLD,
+        smoothing=HOW_TO_PROBE_SMOOTHING,
+    )
+)
+def _score_how_to_probe(batch: Batch, *, threshold: float, smoothing: int) -> Scored:
+    return _scored(box_iou(batch.maps, batch.regions, threshold, smoothing), batch)
+
+
+def _scored(values: Tensor, batch: Batch) -> Scored:
+    unknown = torch.full_like(values, torch.nan)
+    no_positive = (batch.maps <= 0).flatten(2).all(-1)
+    return scored_in_region(values, batch, zero_map=no_positive, chance=unknown)

@@ -1,0 +1,116 @@
+"""Pointing game: whether the largest attribution lies on, or close to, the object."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from ..map_status import area_share, is_zero
+from ..precision import in_float64
+from ..registry import Batch, MetricInfo, Scored, register_metric
+from ..shapes import require_matching
+from .region_scores import mask_undefined, scored_in_region
+
+# TorchRay: a point closer than this to the object is a hit; pixels of the image, strict.
+TORCHRAY_TOLERANCE = 15.0
+# Distances of pixels are 0 or at least 1: only the object itself is closer than 1.
+EXACT_TOLERANCE = 1.0
+
+
+def pointing_hits(maps: Tensor, regions: Tensor, tolerance: float = TORCHRAY_TOLERANCE) -> Tensor:
+    """Whether the pixel of the largest attribution is closer than `tolerance` to the region.
+
+    Args:
+        maps: Signed attributions `(B, K, H, W)` at image resolution.
+        regions: True on the object, `(B, K, H, W)` bool.
+        tolerance: Distance in pixels that is too far; 1 accepts the region only.
+
+    Returns:
+        1 for a hit, 0 for a miss, `(B, K)` float64, higher is better. Of several maxima the first in row-major
+        order counts, so a constant (also a zero) map points at the top-left pixel. A map with NaN or
+        infinity scores NaN, and so does an empty region.
+
+    Raises:
+        ValueError: If the shapes differ or the tolerance is not positive.
+
+    Example:
+        >>> import torch
+        >>> corner = torch.tensor([[[[True, False], [False, False]]]])
+        >>> pointing_hits(torch.tensor([[[[0.0, 1.0], [0.0, 0.0]]]]), corner, tolerance=1.0)
+        tensor([[0.]], dtype=torch.float64)
+    """
+    require_matching(maps, regions)
+    return _hits(maps, regions, near_region(regions, tolerance))
+
+
+def near_region(regions: Tensor, tolerance: float) -> Tensor:
+    """Return True on the pixels closer than `tolerance` pixels to a region, `(B, K, H, W)` bool, on the CPU.
+
+    Raises:
+        ValueError: If the tolerance is not positive.
+    """
+    if not tolerance > 0:
+        raise ValueError(f"tolerance is {tolerance}; give a positive number of pixels, 1 for none.")
+    outside = ~regions.cpu().flatten(0, 1).numpy()
+    near = np.zeros_like(outside)
+    for unit, pixels in enumerate(outside):
+        if not pixels.all():
+            near[unit] = _squared_distance(pixels) < tolerance**2
+    return torch.from_numpy(near).unflatten(0, regions.shape[:2])
+
+
+def _squared_distance(outside: np.ndarray) -> np.ndarray:
+    # Squared pixel distances are integers; rounding makes the comparison exact.
+    return np.rint(ndimage.distance_transform_edt(outside) ** 2)
+
+
+def _hits(maps: Tensor, regions: Tensor, near: Tensor) -> Tensor:
+    point = in_float64(maps).flatten(2).argmax(-1, keepdim=True).cpu()
+    hits = near.flatten(2).gather(-1, point)[..., 0].double()
+    return mask_undefined(hits, maps, regions)
+
+
+def _info(preset: str, source: str, **defaults: float) -> MetricInfo:
+    return MetricInfo(
+        name="pointing_game",
+        preset=preset,
+        stimulus="single",
+        needs_predict=False,
+        direction="higher",
+        low=0.0,
+        high=1.0,
+        chance="area",
+        source=source,
+        defaults=defaults,
+    )
+
+
+@register_metric(
+    _info(
+        "torchray",
+        "Zhang et al. 2018; TorchRay@6a198ee benchmark/pointing_game.py",
+        tolerance=TORCHRAY_TOLERANCE,
+    ),
+    recommended=True,
+)
+def _score_torchray(batch: Batch, *, tolerance: float) -> Scored:
+    return _scored(batch, tolerance)
+
+
+@register_metric(_info("exact", "Zhang et al. 2018, without tolerance; a zero map has no score"))
+def _score_exact(batch: Batch) -> Scored:
+    scored = _scored(batch, EXACT_TOLERANCE)
+    values = scored.values.masked_fill(is_zero(batch.maps).cpu(), torch.nan)
+    return Scored(values, scored.status, scored.chance)
+
+
+def _scored(batch: Batch, tolerance: float) -> Scored:
+    near = near_region(batch.regions, tolerance)
+    return scored_in_region(
+        _hits(batch.maps, batch.regions, near),
+        batch,
+        zero_map=is_zero(batch.maps),
+        chance=area_share(near),  # the share of the pixels that would be a hit
+    )

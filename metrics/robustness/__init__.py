@@ -1,0 +1,1 @@
+"""Metrics of how attributions change with the image."""

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from bcos_eval.cli.main import main
+
+SMALL = ("--model", "resnet18", "--cell", "16", "--n", "2", "--targets", "2", "--repeats", "1", "--quiet")
+
+
+@pytest.fixture
+def call(capsys):
+    def caller(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(["bench", *arguments])
+        shown = capsys.readouterr()
+        return caught.value.code, shown.out, shown.err
+
+    return caller
+
+
+def test_json_holds_what_was_asked_and_measured(call):
+    before = torch.get_num_threads()
+    code, out, err = call(*SMALL, "--method", "ixg,gradcam", "--suite", "explainers", "--threads", "1", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert [row["explainer"] for row in found["explainers"]] == ["ixg", "gradcam"]
+    assert found["perturbation"] == []
+    assert found["settings"]["cell"] == 16
+    assert found["machine"]["threads"] == 1
+    assert torch.get_num_threads() == before
+    for row in found["explainers"]:
+        assert row["max_difference"] <= 1e-5
+        assert all(math.isfinite(row[f"{side}_seconds"][0]) for side in ("alternative", "ours", "bare"))
+
+
+def test_the_table_goes_to_standard_output_and_progress_to_standard_error(call):
+    arguments = [argument for argument in SMALL if argument != "--quiet"]
+    code, out, err = call(*arguments, "--method", "grad", "--suite", "explainers")
+    assert code == 0
+    assert "| grad      | resnet18 | Captum Saliency |" in out
+    assert "explainers: 100%" in err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the official B-cos code's own
+def test_the_quick_benchmark_measures_every_row(call):
+    code, out, _ = call("--quick", "--json", "--quiet")
+    assert code == 0
+    found = json.loads(out)
+    assert len(found["explainers"]) == 12
+    assert len(found["perturbation"]) == 2
+    for row in (*found["explainers"], *found["perturbation"]):
+        assert row["note"] == ""
+        assert row["max_difference"] <= 1e-5
+        assert row["ratio"] > 0
+        assert row["bare_share"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--method", "scorecamera"),
+            "error: unknown method 'scorecamera'; did you mean scorecam or bcos_relative?",
+        ),
+        (
+            ("--model", "resnet18", "--n", "1", "--cell", "16", "--targets", "2000", "--method", "ixg"),
+            "error: --targets 2000 is not allowed: the model has 1000 classes; give fewer.",
+        ),
+        (("--model", ","), "error: --model is missing; give at least one, see `bcos-eval list models`."),
+        (("--repeats", "0"), "error: Invalid value for '--repeats': 0 is not in the range x>=1."),
+        (
+            ("--suite", "metrics"),
+            "error: Invalid value for '--suite': 'metrics' is not one of 'explainers', 'perturbation', "
+            "'variants', 'all'.",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(call, arguments, message):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err == f"{message}\n"

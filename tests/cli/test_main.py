@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bcos_eval import data as data_package
+from bcos_eval import models as models_package
+from bcos_eval.cli.main import main
+from bcos_eval.data import DatasetInfo
+from bcos_eval.data import registry as data_registry
+from bcos_eval.models import ModelInfo
+
+GRIDS = ("--param", "grid_pg.n=2")
+
+
+@pytest.fixture(autouse=True)
+def registered_toys(monkeypatch, toy_dataset, toy_network):
+    """The toy data and networks, by name."""
+    monkeypatch.setitem(data_package.DATASETS, "toy", DatasetInfo("toy", "six colours"))
+    monkeypatch.setitem(data_registry._LOADERS, "toy", lambda *_: toy_dataset())
+    for name in ("bcos_toy", "toy"):
+        is_bcos = name == "bcos_toy"
+        info = ModelInfo(
+            name, "Toy", is_bcos, lambda _variant, _n, is_bcos=is_bcos: toy_network(is_bcos), "none", "test"
+        )
+        monkeypatch.setitem(models_package.MODELS, name, info)
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs a command; returns exit code, standard output and standard error."""
+
+    def caller(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return caught.value.code, shown.out, shown.err
+
+    return caller
+
+
+@pytest.fixture
+def run(call, tmp_path):
+    """Runs `bcos-eval run` on the toys."""
+
+    def runner(*arguments):
+        fixed = ("--dataset", "toy", "--weights", "random", "--device", "cpu", "--samples", "12")
+        return call("run", *fixed, "--out", tmp_path / "out", *arguments)
+
+    return runner
+
+
+def test_run_prints_the_rows_and_where_they_lie(run, tmp_path):
+    code, out, err = run("--model", "bcos_toy", "--metric", "energy_pg,pointing_game", "--method", "bcos,ixg")
+    assert code == 0
+    rows = [line for line in out.splitlines() if line.startswith("| toy")]
+    assert len(rows) == 4
+    assert out.splitlines()[-1] == f"leaderboard: {tmp_path}/out/leaderboard.csv"
+    assert "explained: 100%" in err
+    assert len(pd.read_csv(tmp_path / "out" / "leaderboard.csv")) == 4
+
+
+def test_running_again_prints_the_same_and_computes_nothing(run):
+    arguments = ("--model", "bcos_toy", "--metric", "grid_pg", *GRIDS)
+    first, second = run(*arguments), run(*arguments)
+    assert first[:2] == second[:2]
+    assert "1 of 1 shards are stored already." in second[2]
+
+
+def test_quiet_shows_no_bars_but_notes(run):
+    _, _, err = run("--model", "bcos_toy", "--metric", "grid_pg", *GRIDS, "--quiet", "--samples", "100")
+    assert re.fullmatch(r"note: bcos_toy: \d+ 2×2 grids instead of 100; the data give no more\.\n", err)
+
+
+def test_a_config_file_has_the_same_keys_and_options_win(run, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text('model = "toy"\nmetric = ["grid_pg", "energy_pg"]\nseed = 3\n[param.grid_pg]\nn = 2\n')
+    code, out, _ = run("--config", config, "--model", "bcos_toy", "--dry-run")
+    assert code == 0
+    assert out == (
+        "bcos_toy × bcos × grid_pg/bcos_v2(n=2): at most 12 grids\n"
+        "bcos_toy × bcos × energy_pg/default: at most 12 single images\n"
+        "2 rows of the leaderboard on toy, seed 3\n"
+    )
+
+
+def test_a_dry_run_writes_nothing(run, tmp_path):
+    code, out, _ = run("--model", "bcos_toy,toy", "--metric", "energy_pg", "--method", "bcos,ixg", "--dry-run")
+    assert code == 0
+    assert out.splitlines() == [
+        "bcos_toy × bcos × energy_pg/default: at most 12 single images",
+        "bcos_toy × ixg × energy_pg/default: at most 12 single images",
+        "toy × ixg × energy_pg/default: at most 12 single images",
+        "3 rows of the leaderboard on toy, seed 0",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def matches(line, message):
+    """Whether an error line is this message; `…` stands for names that change with the registries."""
+    return re.fullmatch(".+".join(map(re.escape, f"error: {message}\n".split("…"))), line)
+
+
+OK = ("--model", "bcos_toy", "--metric", "energy_pg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--metric", "grid_pg"), "no model given; name one with --model, see `bcos-eval list models`."),
+        (("--model", "bcos_toy"), "no metric given; name one with --metric, see `bcos-eval list metrics`."),
+        (
+            ("--model", "bcos_resnet51", "--metric", "energy_pg"),
+            "unknown model 'bcos_resnet51'; did you mean bcos_resnet50 or …?",
+        ),
+        ((*OK, "--method", "gradcan"), "unknown method 'gradcan'; did you mean gradcam or …?"),
+        ((*OK, "--metric", "energy_gp"), "unknown metric 'energy_gp'; did you mean energy_pg or …?"),
+        ((*OK, "--dataset", "toi"), "unknown dataset 'toi'; did you mean toy?"),
+        ((*OK, "--samples", "0"), "--samples 0 is not allowed; give 1 or more."),
+        ((*OK, "--samples", "many"), "Invalid value for '--samples': 'many' is not a valid integer."),
+        ((*OK, "--batch-size", "big"), "--batch-size 'big' is not allowed; give a number or auto."),
+        ((*OK, "--executor", "slurm"), "unknown executor 'slurm'; known: local, ray."),
+        (
+            (*OK, "--param", "energy_pg.k=2"),
+            "--param energy_pg.k=2: 'energy_pg' has no parameter 'k'; allowed: smoothing.",
+        ),
+        (
+            ("--model", "toy", "--metric", "energy_pg", "--method", "bcos"),
+            "method 'bcos' needs a B-cos model and 'toy' is none; "
+            "use ixg, intgrad, gradcam or another post-hoc method",
+        ),
+        (
+            ("--model", "toy,bcos_toy", "--metric", "energy_pg", "--weights", "a.pth"),
+            "--weights 'a.pth': with several models write MODEL=FILE, MODEL being one of them.",
+        ),
+        (
+            (*OK, "--weights", "/nonexistent.pth"),
+            "no weights file at /nonexistent.pth; pass a .pth or .safetensors file",
+        ),
+        (
+            (*OK, "--dataset", "folder", "--data-dir", "/nonexistent"),
+            "there is no directory '/nonexistent'; --data-dir must be …",
+        ),
+        ((*OK, "--no-such-option"), "No such option …--no-such-option…."),
+        (
+            (*OK, "--config", "/nonexistent.toml"),
+            "--config '/nonexistent.toml': No such file or directory; give a TOML file.",
+        ),
+    ],
+)
+def test_wrong_input_gets_one_line_and_exit_code_2(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert matches(err, message)
+
+
+def test_an_interruption_exits_with_130_and_says_how_to_go_on(run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bcos_eval.engine.executors.compute", interrupted)
+    code, out, err = run("--model", "bcos_toy", "--metric", "energy_pg", "--quiet")
+    assert (code, out) == (130, "")
+    expected = "interrupted; what was finished is stored, run the same command again to go on."
+    assert err.strip() == expected
+
+
+def test_a_bug_is_not_hidden_and_keeps_what_was_stored(run, monkeypatch, tmp_path, call):
+    assert run("--model", "bcos_toy", "--metric", "energy_pg")[0] == 0
+    monkeypatch.setattr("bcos_eval.engine.task.score_batch", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["run", "--model", "bcos_toy", "--metric", "pointing_game", "--dataset", "toy", "--weights", "random",
+              "--out", str(tmp_path / "out")])  # fmt: skip
+    outcomes = [one["outcome"] for one in json.loads((tmp_path / "out" / "manifest.json").read_text())["runs"]]
+    assert outcomes == ["finished", "failed"]
+    assert call("leaderboard", tmp_path / "out")[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["models", "methods", "metrics", "datasets"])
+def test_list_prints_text_and_json(call, kind):
+    code, out, _ = call("list", kind, "--json")
+    assert code == 0
+    names = [row["name"] for row in json.loads(out)]
+    text = call("list", kind)[1]
+    assert [line.split()[0] for line in text.splitlines()] == ["name", *names]
+
+
+def test_leaderboard_prints_stored_results_in_each_form(run, call, tmp_path):
+    run("--model", "bcos_toy", "--metric", "energy_pg")
+    folder = tmp_path / "out"
+    stored = (folder / "leaderboard.csv").read_text()
+    assert call("leaderboard", folder, "--format", "csv") == (0, stored, "")
+    assert call("leaderboard", folder)[1].startswith("| dataset")
+    file = tmp_path / "table.html"
+    assert call("leaderboard", folder, "--out", file) == (0, f"leaderboard: {file}\n", "")
+    assert file.read_text().startswith("<!doctype html>")
+
+
+def test_leaderboard_says_what_it_leaves_out(run, call, tmp_path):
+    for seed in ("0", "1"):
+        run("--model", "bcos_toy", "--metric", "energy_pg", "--seed", seed)
+    _, out, err = call("leaderboard", tmp_path / "out")
+    assert out.count("| toy") == 1
+    assert err == (
+        "note: 1 cells with another seed, version or data are left out; "
+        "of each row the one asked for last is shown.\n"
+    )
+
+
+def test_damaged_files_are_named_wherever_their_units_are_missing(run, call, tmp_path):
+    folder = tmp_path / "out"
+    run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "ixg")
+    (damaged,) = (folder / "units").glob("*/*.parquet")
+    run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "random")
+    damaged.write_bytes(b"garbage")
+    note = (
+        f"note: left out '{damaged}', which is damaged or of another version; the same `run` computes it again.\n"
+    )
+    assert call("leaderboard", folder)[2] == note
+    assert call("figures", folder, "--out", tmp_path / "figures")[2] == note
+    assert note in run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "random")[2]
+    _, _, err = run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "ixg")
+    assert f"computed '{damaged}' again" in err
+    assert call("leaderboard", folder)[2] == ""
+
+
+@pytest.mark.parametrize("command", [("leaderboard",), ("figures", "--out", "figures")])
+def test_a_folder_without_results_is_an_error(call, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(command[0], tmp_path / "none", *command[1:])
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def test_explain_writes_a_picture(call, tmp_path):
+    picture, image = tmp_path / "out.png", tmp_path / "image.png"
+    Image.new("RGB", (12, 10), (250, 10, 10)).save(image)
+    code, out, _ = call(
+        "explain", image, "--model", "bcos_toy", "--weights", "random", "--dataset", "toy", "--method", "bcos,ixg",
+        "--device", "cpu", "--out", picture,
+    )  # fmt: skip
+    assert (code, out) == (0, f"picture: {picture}\n")
+    with Image.open(picture) as drawn:
+        assert drawn.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--target", "rde"), "unknown target 'rde'; did you mean red…?"),
+        (("--target", "6"), "unknown target '6'; known: blue, cyan, green, magenta, red, yellow."),
+        (("--method", "gradcan"), "unknown method 'gradcan'; did you mean gradcam or …?"),
+        (("--out", "picture.txt"), "--out 'picture.txt' must end in …; rename it."),
+    ],
+)
+def test_explain_refuses_wrong_input(call, tmp_path, change, message):
+    image = tmp_path / "image.png"
+    Image.new("RGB", (8, 8)).save(image)
+    code, out, err = call(
+        "explain", image, "--model", "bcos_toy", "--weights", "random", "--dataset", "toy", "--device", "cpu",
+        "--out", tmp_path / "out.png", *change,
+    )  # fmt: skip
+    assert (code, out) == (2, "")
+    assert matches(err, message)
+    assert err.count("\n") == 1
+
+
+def test_train_refuses_an_unknown_model(call, tmp_path):
+    code, _, err = call("train", "--model", "bcos_resnet51", "--out", tmp_path)
+    assert code == 2
+    assert matches(err, "unknown model 'bcos_resnet51'; did you mean bcos_resnet50 or …?")
+
+
+def test_without_arguments_the_help_is_shown(call):
+    code, out, _ = call()
+    assert code == 0
+    commands = ("run", "list", "explain", "leaderboard", "figures", "train", "doctor")
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in commands)
+
+
+def test_every_option_has_help(call):
+    from bcos_eval.cli.main import bcos_eval
+
+    for command in bcos_eval.commands.values():
+        options = [option for option in command.params if option.param_type_name == "option"]
+        assert [option.name for option in options if not option.help] == []

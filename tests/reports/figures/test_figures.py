@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bcos_eval.errors import InputError
+from bcos_eval.reports.figures.figures import FIGURES, draw
+from bcos_eval.reports.figures.panels import MissingDataError
+
+
+@pytest.fixture
+def store(make):
+    rng = np.random.default_rng(0)
+    for method in ("bcos", "lime", "ixg"):
+        make.units(rng.random(9), method=method, targets_per_stimulus=9)
+        make.units([0.5, 0.6], method=method, metric="energy_pg", preset="model_guidance")
+        curves = rng.random((3, 5))
+        make.units(curves.mean(1), method=method, metric="pixel_perturbation", preset="coda", curves=curves)
+        make.examples(torch.randn(1, 1, 8, 8), method=method)
+        make.aggregate(method=method)
+    return make.root
+
+
+PAGES = {name: name for name in FIGURES} | {
+    name: f"{name}-shapes-bcos_resnet18" for name in ("qualitative", "agreement")
+}
+PAGES["aggatt"] = "aggatt-shapes-bcos_resnet18-difull_rao2022-grid2x2-rao2022-difull"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_becomes_a_pdf_and_a_png_with_the_same_bytes_each_time(store, tmp_path, name):
+    first, second = (draw(store, [name], tmp_path / folder) for folder in ("a", "b"))
+    assert first == [tmp_path / "a" / f"{PAGES[name]}{suffix}" for suffix in (".pdf", ".png")]
+    assert sorted((tmp_path / "a").iterdir()) == first
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.slow
+def test_another_process_and_other_settings_of_the_user_give_the_same_bytes(store, tmp_path):
+    program = (
+        "import matplotlib; matplotlib.rcParams.update({'font.size': 20, 'lines.linewidth': 9}); "
+        "import sys; from pathlib import Path; from bcos_eval.reports.figures import draw; "
+        "draw(Path(sys.argv[1]), [], Path(sys.argv[2]))"
+    )
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", program, store, tmp_path / seed], check=True, env={"PYTHONHASHSEED": seed}
+        )
+    for path in draw(store, [], tmp_path / "here"):
+        assert path.read_bytes() == (tmp_path / "1" / path.name).read_bytes()
+        assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
+
+
+def test_pdfs_embed_their_fonts_as_type_42_and_carry_no_date(store, tmp_path):
+    pdf, png = draw(store, ["localisation"], tmp_path)
+    content = pdf.read_bytes()
+    assert b"/CIDFontType2" in content
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    assert b"CreationDate" not in content
+    with Image.open(png) as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)  # stored per metre
+
+
+def test_named_figures_are_drawn_once_each_in_the_order_given(store, tmp_path):
+    written = draw(store, ["perturbation", "localisation", "perturbation"], tmp_path)
+    assert [path.name for path in written] == [
+        "perturbation.pdf",
+        "perturbation.png",
+        "localisation.pdf",
+        "localisation.png",
+    ]
+
+
+def test_without_names_what_has_no_data_is_left_out(make, tmp_path):
+    make.units([0.5, 0.6])
+    assert [path.name for path in draw(make.root, [], tmp_path / "f")] == ["localisation.pdf", "localisation.png"]
+
+
+def test_a_named_figure_without_data_is_an_error_and_nothing_is_written(make, tmp_path):
+    make.units([0.5, 0.6])
+    with pytest.raises(MissingDataError):
+        draw(make.root, ["localisation", "perturbation"], tmp_path / "f")
+    assert not (tmp_path / "f").exists()
+
+
+def test_an_unknown_name_gets_near_matches(make, tmp_path):
+    with pytest.raises(
+        InputError, match=r"^unknown figure 'localization'; did you mean localisation or qualitative\?$"
+    ):
+        draw(make.root, ["localization"], tmp_path)
+
+
+def test_an_empty_store_says_what_to_run(make, tmp_path):
+    message = (
+        f"'{make.root}' holds nothing to draw; make scores with "
+        f"`bcos-eval run --model MODEL --metric grid_pg --out {make.root}`."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        draw(make.root, [], tmp_path)
+
+
+def test_matplotlib_is_left_as_it_was(store, tmp_path):
+    before = dict(mpl.rcParams)
+    draw(store, ["localisation"], tmp_path)
+    assert dict(mpl.rcParams) == before
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()

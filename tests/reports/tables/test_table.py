@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from bcos_eval.reports.tables.leaderboard import LEADERBOARD_COLUMNS
+from bcos_eval.reports.tables.table import render, style_of
+
+NAN = float("nan")
+TABLE = pd.DataFrame(
+    [
+        (
+            "toy",
+            "m",
+            "w",
+            "ixg",
+            "grid_pg",
+            "bcos_v2",
+            90,
+            0.12345,
+            0.1,
+            0.2,
+            0.1,
+            0.05,
+            0.2,
+            1 / 9,
+            3,
+            1,
+            0.5,
+            "higher",
+        ),
+        ("toy", "m", "w", "a|b", "x", "<y>", 0, NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, NAN, "lower"),
+    ],
+    columns=list(LEADERBOARD_COLUMNS),
+)
+
+
+def test_csv_has_all_columns_unrounded():
+    lines = render(TABLE, "csv").splitlines()
+    assert lines[0] == ",".join(LEADERBOARD_COLUMNS)
+    assert "0.12345" in lines[1]
+
+
+def test_markdown_is_aligned_rounded_and_says_which_direction_is_better():
+    assert render(TABLE, "md") == (
+        "| dataset | model | method | metric            |  n |  mean |  95 % interval | median | chance | zero "
+        "| nonfinite | s/unit |\n"
+        "| ------- | ----- | ------ | ----------------- | -: | ----: | -------------: | -----: | -----: | ---: "
+        "| --------: | -----: |\n"
+        "| toy     | m     | ixg    | grid_pg/bcos_v2 ↑ | 90 | 0.123 | [0.100, 0.200] |  0.100 |  0.111 |    3 "
+        "|         1 |  0.500 |\n"
+        "| toy     | m     | a\\|b   | x/<y> ↓           |  0 |     – |         [–, –] |      – |      – |    0 "
+        "|         0 |      – |\n"
+    )
+
+
+def test_html_is_escaped():
+    text = render(TABLE, "html")
+    assert "<td>x/&lt;y&gt; ↓</td>" in text
+    assert text.count("<tr>") == 3
+
+
+def test_html_is_a_whole_page_that_loads_nothing():
+    text = render(TABLE, "html")
+    page = ElementTree.fromstring(re.sub(r"<!doctype html>|<meta[^>]*>", "", text))
+    assert [len(row) for row in page.iter("tr")] == [12, 12, 12]
+    assert [cell.text for cell in page.iter("td") if cell.get("class") == "number"][:2] == ["90", "0.123"]
+    assert re.findall(r"https?:|src=|href=", text) == []
+
+
+def test_counts_beyond_the_contract_are_printed_but_not_written_to_csv():
+    counted = TABLE.assign(n_constant=[7, 0], n_empty=0, n_skipped=[0, 2])
+    header, _, first, second = render(counted, "md").splitlines()
+    assert re.split(r" +\| +", header)[-6:] == ["zero", "nonfinite", "constant", "empty", "skipped", "s/unit |"]
+    assert re.split(r" +\| +", first)[-4:-1] == ["7", "0", "0"]
+    assert re.split(r" +\| +", second)[-4:-1] == ["0", "0", "2"]
+    assert render(counted, "csv") == render(TABLE, "csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "style"), [(None, "md"), ("a.csv", "csv"), ("a.HTML", "html"), ("a.md", "md"), ("a", "md")]
+)
+def test_the_suffix_says_the_form(path, style):
+    assert style_of(None if path is None else Path(path)) == style

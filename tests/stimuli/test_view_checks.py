@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from bcos_eval.engine.choice import Choice
+from bcos_eval.errors import IncompatibleError
+from bcos_eval.stimuli.source import StimulusKind
+from bcos_eval.stimuli.view_checks import check_grid_size, check_view
+from bcos_eval.user_code.network import UserModel
+
+IXG = Choice("ixg", {})
+
+
+class OneSize(nn.Module):
+    """Takes images of 8 pixels only, as a transformer with learned position codes does."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3 * 8 * 8, 4)
+
+    def forward(self, images):
+        if images.shape[-1] != 8:
+            raise ValueError("8 pixels only")
+        return self.layer(images.flatten(1))
+
+
+def user_model(module=None, side=8):
+    return UserModel(
+        module or OneSize(),
+        name="mine",
+        num_classes=4,
+        input_size=side,
+        encode=nn.Identity(),
+        probability="softmax",
+    )
+
+
+def metric(name):
+    return Choice(name, {})
+
+
+@pytest.mark.parametrize(
+    ("view", "n", "side", "method", "message"),
+    [
+        (
+            "rescaled", 3, 8, IXG,
+            "metric 'grid_pg' scales 3×3 cells to the 8 pixels of 'mine', which 3 does not divide; use --param "
+            "grid_pg.n=2.",
+        ),
+        (
+            "strided", 2, 7, IXG,
+            "metric 'grid_pg' moves windows by half a cell and 'mine' has cells of 7 pixels; use "
+            "grid_pg/rescaled.",
+        ),
+        (
+            "strided_padded", 2, 7, IXG,
+            "metric 'grid_pg' moves windows by half a cell and 'mine' has cells of 7 pixels; use "
+            "grid_pg/rescaled.",
+        ),
+        (
+            "dipart", 2, 8, IXG,
+            "metric 'grid_pg' cuts the last spatial features and 'mine' has no features() and head(); add them, "
+            "or use difull.",
+        ),
+        (
+            "difull", 2, 8, Choice("gradcam", {"layer": "layer"}),
+            "metric 'grid_pg' stitches features of cells, which is known for the last ones only; leave out "
+            "--param gradcam.layer, or use dipart.",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_shown_in_a_view_is_refused(view, n, side, method, message):
+    with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
+        check_view(user_model(side=side), method, metric("grid_pg"), StimulusKind("grid", "bcos_v2", n, view=view))
+
+
+@pytest.mark.parametrize("view", ["plain", "rescaled", "strided", "strided_padded", "difull"])
+def test_a_network_of_one_even_size_can_be_shown_parts(view):
+    check_view(user_model(), IXG, metric("grid_pg"), StimulusKind("grid", "bcos_v2", 2, view=view))
+
+
+def test_a_network_of_one_size_is_refused_whole_grids_and_told_what_to_use():
+    message = (
+        "model 'mine' does not take 2×2 grids of 16×16 pixels (8 pixels only); use grid_pg/rescaled, "
+        "grid_pg/bcosification_strided or grid_pg/aloe_strided, which show it 8×8."
+    )
+    with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
+        check_grid_size(user_model(), StimulusKind("grid", "bcos_v2", 2), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("view", ["rescaled", "strided", "strided_padded", "difull"])
+def test_a_network_of_one_size_is_not_tried_where_it_is_shown_its_size(view):
+    check_grid_size(user_model(), StimulusKind("grid", "bcos_v2", 2, view=view), torch.device("cpu"))
