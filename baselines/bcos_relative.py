@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.bcos import explanation_mode, for_gradients, gradients_by_target
+from bcos_eval.bcos import contribution_map, explanation_mode, for_gradients, gradients_by_target
 
 from .gradients import stack_targets
 from .network import Network
@@ -28,7 +28,7 @@ def relative_contributions(model: Network, images: Tensor, targets: Tensor) -> T
     """
     encoded = model.encode(images)
     rows = _relative_rows(cast("nn.Module", model), encoded, targets)
-    return stack_targets(((encoded * weights).sum(1) for weights in rows), images)
+    return stack_targets((contribution_map(row, encoded) for row in rows), images)
 
 
 def _relative_rows(model: nn.Module, encoded: Tensor, targets: Tensor) -> Iterator[Tensor]:

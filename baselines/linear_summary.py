@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from bcos_eval.bcos import summary_rows
+from bcos_eval.bcos import contribution_map, summary_rows
 
 from .gradients import stack_targets
 from .network import Network
@@ -21,4 +21,4 @@ def bcos_contributions(model: Network, images: Tensor, targets: Tensor) -> Tenso
     """
     encoded = model.encode(images)
     rows = summary_rows(cast("nn.Module", model), encoded, targets)
-    return stack_targets(((encoded * weights).sum(1) for weights in rows), images)
+    return stack_targets((contribution_map(row, encoded) for row in rows), images)

@@ -10,13 +10,14 @@ from bcos_eval.version import __version__
 if TYPE_CHECKING:
     from bcos_eval.attribution import explain
     from bcos_eval.evaluation import Evaluation, evaluate
-    from bcos_eval.models import load_model
+    from bcos_eval.models import bcosify, load_model
 
-__all__ = ["Evaluation", "__version__", "evaluate", "explain", "load_model"]
+__all__ = ["Evaluation", "__version__", "bcosify", "evaluate", "explain", "load_model"]
 
 # Importing torch takes seconds, which `bcos-eval --help` should not wait for.
 _HOMES = {
     "Evaluation": "evaluation",
+    "bcosify": "models",
     "evaluate": "evaluation",
     "explain": "attribution",
     "load_model": "models",

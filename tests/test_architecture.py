@@ -122,7 +122,14 @@ def test_folders_with_python_files_have_an_init_file():
 def test_the_public_names_exist_and_are_all_there_is():
     import bcos_eval
 
-    assert sorted(bcos_eval.__all__) == ["Evaluation", "__version__", "evaluate", "explain", "load_model"]
+    assert sorted(bcos_eval.__all__) == [
+        "Evaluation",
+        "__version__",
+        "bcosify",
+        "evaluate",
+        "explain",
+        "load_model",
+    ]
     assert all(getattr(bcos_eval, name) is not None for name in bcos_eval.__all__)
     with pytest.raises(AttributeError, match=r"^module 'bcos_eval' has no attribute 'evaluat'$"):
         bcos_eval.evaluat  # noqa: B018 - the access is the test

@@ -1,18 +1,16 @@
 """The B-cos method: transform, norms, attention, explanation mode, linear summary, colour explanation."""
 
 from .attention import SelfAttention
-from .colour import colour_explanation
-from .encoding import add_inverse
+from .colour import add_inverse, colour_explanation
 from .explanation_mode import DynamicLinear, explanation_mode
-from .frozen.fusion import FrozenTwin, for_gradients, frozen_twin
+from .frozen.fusion import for_gradients
 from .linear_summary import (
-    contribution_maps,
+    contribution_map,
     gradients_by_target,
     linear_summary,
     summary_rows,
     target_gradients,
 )
-from .logit_layer import LogitLayer, default_logit_bias
 from .norms import (
     AllNormUncentred2d,
     BatchNormCentred2d,
@@ -21,7 +19,14 @@ from .norms import (
     LayerNorm,
     PositionNorm2d,
 )
-from .transform import BcosConv2d, BcosLinear, UnitNormConv2d, UnitNormLinear
+from .transform import (
+    BcosConv2d,
+    BcosLinear,
+    LogitLayer,
+    UnitNormConv2d,
+    UnitNormLinear,
+    default_logit_bias,
+)
 
 __all__ = [
     "AllNormUncentred2d",
@@ -30,7 +35,6 @@ __all__ = [
     "BcosConv2d",
     "BcosLinear",
     "DynamicLinear",
-    "FrozenTwin",
     "GroupNorm2d",
     "LayerNorm",
     "LogitLayer",
@@ -40,11 +44,10 @@ __all__ = [
     "UnitNormLinear",
     "add_inverse",
     "colour_explanation",
-    "contribution_maps",
+    "contribution_map",
     "default_logit_bias",
     "explanation_mode",
     "for_gradients",
-    "frozen_twin",
     "gradients_by_target",
     "linear_summary",
     "summary_rows",

@@ -1,4 +1,4 @@
-"""Colour explanation: the linear summary of one target shown as an RGBA image."""
+"""Colour goes in as six channels, and a row of the linear summary comes out as a picture in colour."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .linear_summary import contribution_map
+
 _EPS = 1e-12
+
+
+def add_inverse(images: Tensor) -> Tensor:
+    """Return `[x, 1 − x]`: `(..., 6, H, W)` from images `(..., 3, H, W)` in [0, 1].
+
+    Encodes colour in the direction of a pixel's vector, so that black is not the zero vector.
+    Source: Böhle et al., B-cos Networks (CVPR 2022), section 4.
+    """
+    return torch.cat([images, 1 - images], dim=-3)
 
 
 def colour_explanation(
@@ -36,7 +47,7 @@ def colour_explanation(
         raise ValueError(f"smoothing must be an odd number of pixels, got {smoothing}")
     direction = (weights / (weights.abs().amax(0, keepdim=True) + _EPS)).clamp(min=0)
     rgb = direction[:3] / (direction[:3] + direction[3:] + _EPS)
-    contribution = (weights * encoded).sum(0, keepdim=True)
+    contribution = contribution_map(weights, encoded)[None]
     alpha = torch.where(contribution < 0, _EPS, torch.linalg.vector_norm(weights, dim=0, keepdim=True))
     if smoothing > 1:
         alpha = F.avg_pool2d(alpha[None], smoothing, stride=1, padding=smoothing // 2)[0]

@@ -38,9 +38,18 @@ def summary_rows(model: nn.Module, encoded: Tensor, targets: Tensor) -> Iterator
     return gradients_by_target(logits, x, targets)
 
 
-def contribution_maps(weights: Tensor, encoded: Tensor) -> Tensor:
-    """Return what each pixel contributes to each target: `(B, K, H, W)` from `W(x)` and the input."""
-    return (weights * encoded[:, None]).sum(2)
+def contribution_map(row: Tensor, encoded: Tensor) -> Tensor:
+    """Return what each pixel contributes to a logit: the row of `W(x)` times the input, summed over channels.
+
+    Args:
+        row: Row of the linear summary that belongs to the logit, `(…, 6, H, W)`.
+        encoded: Network input, broadcastable to the row.
+
+    Returns:
+        `(…, H, W)`, signed; sums to the logit minus its bias.
+    """
+    # In this order: the product takes the input's layout, and the layout decides the order of summation.
+    return (encoded * row).sum(-3)
 
 
 def target_gradients(logits: Tensor, x: Tensor, targets: Tensor) -> Tensor:

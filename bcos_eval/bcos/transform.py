@@ -1,4 +1,4 @@
-"""The B-cos transform as convolution and as linear layer.
+"""The layers of a B-cos network: the B-cos transform as convolution and as linear layer, and the logit layer.
 
     B-cos(x; w) = |cos(x, w)|^(B-1) · ŵᵀx,   ŵ = w / ‖w‖
 
@@ -7,6 +7,8 @@ constants are those of the official code, since they change numbers in the last 
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -138,6 +140,41 @@ class BcosLinear(DynamicLinear):
     def extra_repr(self) -> str:
         """Show the exponent and MaxOut beside the child's own parameters."""
         return f"b={self.b:g}, max_out={self.max_out}"
+
+
+def default_logit_bias(num_classes: int) -> float:
+    """Return −ln(C − 1): with no evidence at all, every class starts at probability 1/C.
+
+    Source: official B-cos v2 configuration; TPAMI 2024, section 3.2.3.
+    """
+    return -math.log(num_classes - 1)
+
+
+class LogitLayer(nn.Module):
+    """Divide by the temperature T, then add the bias b: `y = z / T + b`.
+
+    Args:
+        bias: Added to every logit.
+        temperature: Positive divisor.
+
+    Raises:
+        ValueError: If the temperature is not positive.
+    """
+
+    def __init__(self, bias: float = 0.0, temperature: float = 1.0) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"the logit temperature must be positive, got {temperature}")
+        self.bias = bias
+        self.temperature = temperature
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return scaled and shifted logits of the same shape."""
+        return logits / self.temperature + self.bias
+
+    def extra_repr(self) -> str:
+        """Show both numbers."""
+        return f"bias={self.bias:.4f}, temperature={self.temperature:g}"
 
 
 def _check_exponent(b: float, max_out: int) -> None:

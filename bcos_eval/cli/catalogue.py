@@ -27,7 +27,7 @@ NOTES: Mapping[str, str] = {
 def list_models() -> list[Row]:
     """Return the models; parameters and input size are those of the published ImageNet network."""
     from bcos_eval.models import MODELS
-    from bcos_eval.models.size import IMAGENET_SIDE, n_parameters
+    from bcos_eval.models.registry import IMAGENET_SIDE, n_parameters
 
     return [
         {
@@ -47,7 +47,7 @@ def list_models() -> list[Row]:
 def _shipped_weights_of(info: ModelInfo) -> list[Row]:
     """Return the datasets that weights are shipped for, with accuracy and whether the file is its card's."""
     from bcos_eval.models import shipped_card, shipped_intact, shipped_weights
-    from bcos_eval.models.size import SMALL_SIDE
+    from bcos_eval.models.registry import SMALL_SIDE
 
     files = shipped_weights(info.name)
     cards = {dataset: shipped_card(path) for dataset, path in files.items()}
@@ -68,7 +68,7 @@ def _shipped_weights_of(info: ModelInfo) -> list[Row]:
 
 def _published_weights_of(info: ModelInfo) -> list[Row]:
     from bcos_eval.models import published_weights
-    from bcos_eval.models.size import IMAGENET_SIDE, n_parameters
+    from bcos_eval.models.registry import IMAGENET_SIDE, n_parameters
 
     published = published_weights(info.name)
     if published is None:

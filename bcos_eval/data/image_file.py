@@ -39,15 +39,6 @@ _DECODING_ERRORS = (
 )
 
 
-def load_image(path: Path) -> Tensor:
-    """Pixels of an image file, `(3, H, W)` float32 in [0, 1], RGB.
-
-    Raises:
-        UnreadableImageError: As for `read_image`.
-    """
-    return to_tensor(read_image(path))
-
-
 def to_tensor(image: Image.Image) -> Tensor:
     """Pixels of an 8-bit RGB image, `(3, H, W)` float32 in [0, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div(255)

@@ -13,6 +13,7 @@ from bcos_eval.errors import InputError, unknown_name
 from .sample import Dataset
 
 DATA_VARIABLE = "BCOS_EVAL_DATA"
+_IMAGENET_TERMS = "non-commercial research and education only (ImageNet's terms for the training images)"
 
 Split = Literal["val", "train"]
 SPLITS: tuple[Split, ...] = ("val", "train")
@@ -43,12 +44,15 @@ class DatasetInfo:
         summary: One line for people.
         folders: Names of its folder under `$BCOS_EVAL_DATA`, in order of preference; empty if it is embedded.
         needs: What its directory holds; empty if it is embedded.
+        licence: What weights trained on it may be used for, as far as its images decide; empty where that is for
+            the user to judge.
     """
 
     name: str
     summary: str
     folders: tuple[str, ...] = ()
     needs: str = ""
+    licence: str = ""
 
     @property
     def embedded(self) -> bool:
@@ -123,7 +127,13 @@ def _directory(info: DatasetInfo, data_dir: Path | None) -> Path:
 
 
 # Loaders import their modules when called: listing datasets must not load decoders or torchvision.
-@_register(DatasetInfo("shapes", "embedded: generated 64×64 scenes with one object and its exact mask"))
+@_register(
+    DatasetInfo(
+        "shapes",
+        "embedded: generated 64×64 scenes with one object and its exact mask",
+        licence="Apache-2.0 (generated images)",
+    )
+)
 def _shapes(_: Path, split: Split, options: DatasetOptions) -> Dataset:
     from .shapes.dataset import ShapesDataset
 
@@ -136,6 +146,7 @@ def _shapes(_: Path, split: Split, options: DatasetOptions) -> Dataset:
         "20 classes of Tiny ImageNet, 64×64 photographs, one box each",
         folders=("tiny_imagenet20", "tiny-imagenet"),
         needs="Tiny ImageNet's folder, with words.txt, train/ and val/",
+        licence=_IMAGENET_TERMS,
     )
 )
 def _tiny_imagenet20(directory: Path, split: Split, _: DatasetOptions) -> Dataset:
@@ -150,6 +161,7 @@ def _tiny_imagenet20(directory: Path, split: Split, _: DatasetOptions) -> Datase
         "ImageNet photographs (validation folder); boxes where given",
         folders=("imagenet", "imagenet-samples"),
         needs="a folder with val/<wnid>/*.JPEG, or that val folder itself",
+        licence=_IMAGENET_TERMS,
     )
 )
 def _imagenet(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
@@ -164,6 +176,7 @@ def _imagenet(directory: Path, split: Split, options: DatasetOptions) -> Dataset
         "ten ImageNet classes (Imagenette's layout), photographs; no boxes",
         folders=("imagenette", "imagenette2", "imagenette2-320", "imagenette2-160"),
         needs="a folder with train/<wnid>/ and val/<wnid>/ of photographs",
+        licence=_IMAGENET_TERMS,
     )
 )
 def _imagenette(directory: Path, split: Split, options: DatasetOptions) -> Dataset:

@@ -47,10 +47,6 @@ class EvaluationTransform:
         crop = DEFAULT_CROP if size is None else size
         return cls(crop * DEFAULT_RESIZE // DEFAULT_CROP if resize is None else resize, crop)
 
-    def for_cell(self, n: int) -> EvaluationTransform:
-        """The transform of presets ending in `_rescale`: an n × n grid of its cells has the native size."""
-        return EvaluationTransform(self.resize // n, self.crop // n)
-
     def image(self, image: Image.Image) -> Image.Image:
         """The square that a model sees, `crop` × `crop`, same mode.
 

@@ -88,11 +88,6 @@ class BcosifiedNetwork(Classifier):
         self.classifier = classifier
         self.logit_layer = LogitLayer(default_logit_bias(num_classes))
 
-    @property
-    def logit_bias(self) -> float:
-        """The logit layer's bias, −ln(C − 1)."""
-        return self.logit_layer.bias
-
     def head(self, features: Tensor) -> Tensor:
         """Classify every position, then pool."""
         return self.logit_layer(F.adaptive_avg_pool2d(self.classifier(features), 1).flatten(1))

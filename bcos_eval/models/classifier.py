@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.bcos.encoding import add_inverse
+from bcos_eval.bcos import LogitLayer, add_inverse
 
 # Statistics of ImageNet's training images, used by torchvision's models.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -57,8 +57,9 @@ class Classifier(nn.Module):
 
     @property
     def logit_bias(self) -> float:
-        """The constant in every logit that no pixel accounts for; 0 for standard networks."""
-        return 0.0
+        """The constant in every logit that no pixel accounts for: −ln(C − 1), or 0 for standard networks."""
+        layer = self._modules.get("logit_layer")
+        return layer.bias if isinstance(layer, LogitLayer) else 0.0
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images `(B, 3, H, W)` in [0, 1] to network input: `[x, 1 − x]`, or mean and standard deviation."""

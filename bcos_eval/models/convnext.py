@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision import models as torchvision_models
+from torchvision.models import convnext as theirs
 from torchvision.models.convnext import CNBlock, CNBlockConfig
 
 from bcos_eval.bcos import BatchNormUncentred2d, BcosConv2d, LogitLayer, PositionNorm2d, default_logit_bias
 
 from .classifier import Classifier
+from .published import LONG_RESIZE, official_file, torchvision_file
+from .registry import Released, register_pair
 
 # ConvNeXt's own constant beside a variance; batch norms keep PyTorch's.
 _LAYER_NORM_EPS = 1e-6
@@ -67,7 +69,7 @@ class ConvNeXt(Classifier):
                 layout.widths, (*layout.widths[1:], None), layout.depths, strict=True
             )
         ]
-        network = torchvision_models.ConvNeXt(stages, layout.stochastic_depth, num_classes=num_classes)
+        network = theirs.ConvNeXt(stages, layout.stochastic_depth, num_classes=num_classes)
         self.features = network.features
         self.avgpool = network.avgpool
         self.classifier = network.classifier
@@ -101,11 +103,6 @@ class BcosConvNeXt(Classifier):
             if isinstance(module, nn.Conv2d):
                 nn.init.trunc_normal_(module.weight, std=_INITIAL_DEVIATION)
 
-    @property
-    def logit_bias(self) -> float:
-        """The logit layer's bias, −ln(C − 1)."""
-        return self.logit_layer.bias
-
     def head(self, features: Tensor) -> Tensor:
         """Normalise and classify every position, then pool."""
         return self.logit_layer(F.adaptive_avg_pool2d(self.classifier(features), 1).flatten(1))
@@ -127,12 +124,44 @@ def _bcos_block(width: int, drop: float, norm: Callable[[int], nn.Module], b: fl
     return block
 
 
+def _register(name: str, layout: ConvNeXtLayout, standard: Released, bcos: Released) -> None:
+    small = layout.small()
+    register_pair(
+        name,
+        "ConvNeXt",
+        {"imagenet": layout, "small": small},
+        standard=(ConvNeXt, standard),
+        bcos=(BcosConvNeXt, bcos),
+        small_note=f"first stage {small.width} wide (ImageNet: {layout.width}), {sum(small.depths)} blocks "
+        f"({sum(layout.depths)})",
+        source="Liu et al., CVPR 2022 (torchvision)",
+    )
+
+
 _TINY = ConvNeXtLayout(96, (3, 3, 9, 3), stochastic_depth=0.1)
 _BASE = ConvNeXtLayout(128, (3, 3, 27, 3), stochastic_depth=0.5)
 
-CONVNEXT_LAYOUTS = {
-    "convnext_tiny": _TINY,
-    "convnext_base": _BASE,
-    "convnext_tiny_bnu": replace(_TINY, uncentred_batch_norm=True),
-    "convnext_base_bnu": replace(_BASE, uncentred_batch_norm=True),
-}
+_register(
+    "convnext_tiny",
+    _TINY,
+    Released(28_589_128, torchvision_file(theirs.ConvNeXt_Tiny_Weights.IMAGENET1K_V1)),
+    Released(28_543_392, official_file("convnext_tiny_pn-539b1bfb37.pth", 77.488, 93.192, LONG_RESIZE)),
+)
+_register(
+    "convnext_base",
+    _BASE,
+    Released(88_591_464, torchvision_file(theirs.ConvNeXt_Base_Weights.IMAGENET1K_V1)),
+    Released(88_466_304, official_file("convnext_base_pn-b0495852c6.pth", 79.65, 94.614, LONG_RESIZE)),
+)
+_register(
+    "convnext_tiny_bnu",
+    replace(_TINY, uncentred_batch_norm=True),
+    Released(28_589_128, torchvision_file(theirs.ConvNeXt_Tiny_Weights.IMAGENET1K_V1)),
+    Released(28_543_392, official_file("convnext_tiny_bnu-dbd7f5ef9d.pth", 76.826, 93.09, LONG_RESIZE)),
+)
+_register(
+    "convnext_base_bnu",
+    replace(_BASE, uncentred_batch_norm=True),
+    Released(88_591_464, torchvision_file(theirs.ConvNeXt_Base_Weights.IMAGENET1K_V1)),
+    Released(88_466_304, official_file("convnext_base_bnu-7c32a704b3.pth", 80.142, 94.834, LONG_RESIZE)),
+)

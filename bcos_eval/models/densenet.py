@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision import models as torchvision_models
+from torchvision.models import densenet as theirs
 
 from bcos_eval.bcos import BcosConv2d, LogitLayer, default_logit_bias
 
 from .classifier import Classifier
 from .convert import convert_modules
+from .published import LONG_RESIZE, official_file, torchvision_file
+from .registry import Released, register_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,7 @@ class DenseNet(Classifier):
 
     def __init__(self, layout: DenseNetLayout, num_classes: int, *, is_bcos: bool = False) -> None:
         super().__init__(is_bcos=is_bcos, num_classes=num_classes, input_size=layout.input_size)
-        network = torchvision_models.DenseNet(
-            layout.growth, layout.depths, layout.stem_width, num_classes=num_classes
-        )
+        network = theirs.DenseNet(layout.growth, layout.depths, layout.stem_width, num_classes=num_classes)
         if layout.small_stem:
             network.features.conv0 = nn.Conv2d(3, layout.stem_width, 3, stride=2, padding=1, bias=False)
         self.features = network.features
@@ -87,21 +87,55 @@ class BcosDenseNet(DenseNet):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
 
-    @property
-    def logit_bias(self) -> float:
-        """The logit layer's bias, −ln(C − 1)."""
-        return self.logit_layer.bias
-
     def head(self, features: Tensor) -> Tensor:
         """Classify every position, then pool."""
         return self.logit_layer(F.adaptive_avg_pool2d(self.classifier(features), 1).flatten(1))
 
 
-DENSENET_LAYOUTS = {
-    "densenet121": DenseNetLayout(32, (6, 12, 24, 16), 64),
-    "densenet161": DenseNetLayout(48, (6, 12, 36, 24), 96),
-    "densenet169": DenseNetLayout(32, (6, 12, 32, 32), 64),
-    "densenet201": DenseNetLayout(32, (6, 12, 48, 32), 64),
-}
-# The same network, trained for longer.
-DENSENET_LAYOUTS["densenet121_long"] = DENSENET_LAYOUTS["densenet121"]
+def _register(name: str, layout: DenseNetLayout, standard: Released, bcos: Released) -> None:
+    small = layout.small()
+    register_pair(
+        name,
+        "DenseNet",
+        {"imagenet": layout, "small": small},
+        standard=(DenseNet, standard),
+        bcos=(BcosDenseNet, bcos),
+        small_note=f"3×3 stem, growth {small.growth} (ImageNet: {layout.growth}), {sum(small.depths)} layers "
+        f"({sum(layout.depths)})",
+        source="Huang et al., CVPR 2017 (torchvision)",
+    )
+
+
+_DENSENET121 = DenseNetLayout(32, (6, 12, 24, 16), 64)
+
+_register(
+    "densenet121",
+    _DENSENET121,
+    Released(7_978_856, torchvision_file(theirs.DenseNet121_Weights.IMAGENET1K_V1)),
+    Released(7_945_440, official_file("densenet_121-b8daf96afb.pth", 73.612, 91.106)),
+)
+_register(
+    "densenet161",
+    DenseNetLayout(48, (6, 12, 36, 24), 96),
+    Released(28_681_000, torchvision_file(theirs.DenseNet161_Weights.IMAGENET1K_V1)),
+    Released(28_584_144, official_file("densenet_161-9e9ea51353.pth", 76.622, 92.554)),
+)
+_register(
+    "densenet169",
+    DenseNetLayout(32, (6, 12, 32, 32), 64),
+    Released(14_149_480, torchvision_file(theirs.DenseNet169_Weights.IMAGENET1K_V1)),
+    Released(14_078_688, official_file("densenet_169-7037ee0604.pth", 75.186, 91.786)),
+)
+_register(
+    "densenet201",
+    DenseNetLayout(32, (6, 12, 48, 32), 64),
+    Released(20_013_928, torchvision_file(theirs.DenseNet201_Weights.IMAGENET1K_V1)),
+    Released(19_907_808, official_file("densenet_201-00ac87066f.pth", 75.48, 91.992)),
+)
+# The same network, trained for longer; torchvision has no longer recipe.
+_register(
+    "densenet121_long",
+    _DENSENET121,
+    Released(7_978_856, torchvision_file(theirs.DenseNet121_Weights.IMAGENET1K_V1)),
+    Released(7_945_440, official_file("densenet_121_long-5175461597.pth", 77.302, 93.234, LONG_RESIZE)),
+)

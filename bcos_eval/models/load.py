@@ -13,13 +13,11 @@ from bcos_eval.errors import InputError
 
 from .classifier import Classifier
 from .download import fetch
-from .published import published_weights
-from .registry import ModelInfo, Variant, model_info
+from .registry import IMAGENET_CLASSES, ModelInfo, Variant, model_info
 from .weights_file import card_path, file_digest, load_strictly, read_weights, respelt
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 DEFAULT_DATASET = "shapes"
-IMAGENET_CLASSES = 1000
 # Enough hexadecimal digits of a digest to tell weights apart in a table.
 _ID_DIGITS = 16
 
@@ -76,10 +74,9 @@ def _registered(info: ModelInfo, dataset: str) -> Path:
     shipped = shipped_weights(info.name)
     if dataset in shipped:
         return shipped[dataset]
-    published = published_weights(info.name)
-    if dataset == "imagenet" and published is not None:
-        return fetch(published.url, published.sha256_prefix)
-    have = [*shipped, *(["imagenet"] if published else [])]
+    if dataset == "imagenet" and info.published is not None:
+        return fetch(info.published.url, info.published.sha256_prefix)
+    have = [*shipped, *(["imagenet"] if info.published else [])]
     raise InputError(
         f"no weights for model '{info.name}' on dataset '{dataset}' (there are some for: "
         f"{', '.join(have) or 'none'}); pass --weights with a .pth or .safetensors file, or 'random'"

@@ -1,33 +1,28 @@
-"""Every model by name: how to build it, and where it comes from."""
+"""Every model by name: how to build it, how large it is, and where its weights come from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
+
+import torch
 
 from bcos_eval.errors import unknown_name
 
 from .classifier import Classifier
-from .convnext import CONVNEXT_LAYOUTS, BcosConvNeXt, ConvNeXt
-from .densenet import DENSENET_LAYOUTS, BcosDenseNet, DenseNet
-from .resnet import RESNET_LAYOUTS, BcosResNet, ResNet
-from .vgg import VGG, VGG_LAYOUTS, BcosVGG
-from .vit import VIT_LAYOUTS, BcosSimpleViT, SimpleViT
+from .published import PublishedWeights
 
 # "imagenet" is the published network for 224×224 images, "small" one of the same family for 64×64 images; what it
 # leaves out is in `ModelInfo.small_note`.
 Variant = Literal["imagenet", "small"]
+IMAGENET_CLASSES = 1000
+IMAGENET_SIDE = 224
+SMALL_SIDE = 64
 
 _Layout = TypeVar("_Layout")
 
 _BCOS_SOURCE = "Böhle et al., TPAMI 2024"
-_RESNET_SOURCE = "He et al., CVPR 2016 (torchvision)"
-_RESNEXT_SOURCE = "Xie et al., CVPR 2017 (torchvision)"
-
-# Chosen so that the float16 files of the shipped weights stay well below 6 MB.
-_SMALL_RESNET_WIDTHS = {"resnet18": 24, "resnet34": 24, "resnet50": 16, "resnet101": 16, "resnet152": 16}
-_SMALL_RESNEXT_WIDTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +36,9 @@ class ModelInfo:
         build: Builds the network with fresh weights: `build(variant, num_classes)`.
         small_note: What the small variant changes, for tables and model cards.
         source: Paper.
+        n_parameters: Parameters of the published network, for ImageNet's classes; None where nobody counted. A
+            test builds every network and counts again, which takes seconds.
+        published: Its weights for ImageNet; None where there are none.
     """
 
     name: str
@@ -49,6 +47,15 @@ class ModelInfo:
     build: Callable[[Variant, int], Classifier]
     small_note: str
     source: str
+    n_parameters: int | None = None
+    published: PublishedWeights | None = None
+
+
+class Released(NamedTuple):
+    """What is known of a network as it was published: `n_parameters` and `published` of a `ModelInfo`."""
+
+    n_parameters: int
+    published: PublishedWeights
 
 
 MODELS: dict[str, ModelInfo] = {}
@@ -66,6 +73,40 @@ def register_model(info: ModelInfo) -> ModelInfo:
     return info
 
 
+def register_pair(
+    architecture: str,
+    family: str,
+    layouts: Mapping[Variant, _Layout],
+    *,
+    standard: tuple[Callable[[_Layout, int], Classifier], Released],
+    bcos: tuple[Callable[[_Layout, int], Classifier], Released],
+    small_note: str,
+    source: str,
+) -> None:
+    """Register a standard network under the architecture's name and its B-cos counterpart under `bcos_` and it.
+
+    Args:
+        architecture: Name of the standard network.
+        family: Architecture family.
+        layouts: The shape of each variant.
+        standard: The class of the standard network, made from a layout and a number of classes, and its release.
+        bcos: Likewise of the B-cos network.
+        small_note: What the small variant changes.
+        source: Paper of the standard network.
+    """
+    for name, is_bcos, (make, released), paper in (
+        (architecture, False, standard, source),
+        (f"bcos_{architecture}", True, bcos, _BCOS_SOURCE),
+    ):
+
+        def build(
+            variant: Variant, num_classes: int, make: Callable[[_Layout, int], Classifier] = make
+        ) -> Classifier:
+            return make(layouts[variant], num_classes)
+
+        register_model(ModelInfo(name, family, is_bcos, build, small_note, paper, *released))
+
+
 def model_info(name: str) -> ModelInfo:
     """Return the registry entry of a name.
 
@@ -77,101 +118,18 @@ def model_info(name: str) -> ModelInfo:
     return MODELS[name]
 
 
-def _register_pair(
-    architecture: str,
-    family: str,
-    layouts: Mapping[Variant, _Layout],
-    classes: tuple[Callable[[_Layout, int], Classifier], Callable[[_Layout, int], Classifier]],
-    *,
-    small_note: str,
-    source: str,
-) -> None:
-    """Register the standard network and its B-cos counterpart; `classes` in that order."""
-    standard, bcos = classes
-
-    def build_standard(variant: Variant, num_classes: int) -> Classifier:
-        return standard(layouts[variant], num_classes)
-
-    def build_bcos(variant: Variant, num_classes: int) -> Classifier:
-        return bcos(layouts[variant], num_classes)
-
-    register_model(ModelInfo(architecture, family, False, build_standard, small_note, source))
-    register_model(ModelInfo(f"bcos_{architecture}", family, True, build_bcos, small_note, _BCOS_SOURCE))
+def published_weights(name: str) -> PublishedWeights | None:
+    """Return the ImageNet weights published for a model; None where there are none or the name is unknown."""
+    return MODELS[name].published if name in MODELS else None
 
 
-def _register_resnets() -> None:
-    for name, layout in RESNET_LAYOUTS.items():
-        width = _SMALL_RESNET_WIDTHS.get(name.removesuffix("_long"), _SMALL_RESNEXT_WIDTH)
-        _register_pair(
-            name,
-            "ResNet",
-            {"imagenet": layout, "small": layout.small(width)},
-            (ResNet, BcosResNet),
-            small_note=f"3×3 stem with stride 2, no pooling, first stage {width} wide (ImageNet: {layout.width})",
-            source=_RESNEXT_SOURCE if name.startswith("resnext") else _RESNET_SOURCE,
-        )
+def n_parameters(info: ModelInfo) -> int:
+    """Return the number of parameters of the published network, for ImageNet's classes."""
+    return counted_parameters(info) if info.n_parameters is None else info.n_parameters
 
 
-def _register_densenets() -> None:
-    for name, layout in DENSENET_LAYOUTS.items():
-        small = layout.small()
-        _register_pair(
-            name,
-            "DenseNet",
-            {"imagenet": layout, "small": small},
-            (DenseNet, BcosDenseNet),
-            small_note=f"3×3 stem, growth {small.growth} (ImageNet: {layout.growth}), {sum(small.depths)} layers "
-            f"({sum(layout.depths)})",
-            source="Huang et al., CVPR 2017 (torchvision)",
-        )
-
-
-def _register_vggs() -> None:
-    for name, layout in VGG_LAYOUTS.items():
-        small = layout.small()
-        _register_pair(
-            name,
-            "VGG",
-            {"imagenet": layout, "small": small},
-            (VGG, BcosVGG),
-            small_note=f"first pooling left out, a quarter of the width, {small.hidden} hidden units "
-            f"(ImageNet: {layout.hidden})",
-            source="Simonyan and Zisserman, ICLR 2015 (torchvision's vgg11_bn)",
-        )
-
-
-def _register_convnexts() -> None:
-    for name, layout in CONVNEXT_LAYOUTS.items():
-        small = layout.small()
-        _register_pair(
-            name,
-            "ConvNeXt",
-            {"imagenet": layout, "small": small},
-            (ConvNeXt, BcosConvNeXt),
-            small_note=f"first stage {small.width} wide (ImageNet: {layout.width}), {sum(small.depths)} blocks "
-            f"({sum(layout.depths)})",
-            source="Liu et al., CVPR 2022 (torchvision)",
-        )
-
-
-def _register_vits() -> None:
-    for name, layout in VIT_LAYOUTS.items():
-        small = layout.small()
-        _register_pair(
-            name,
-            "ViT-C" if layout.stem else "SimpleViT",
-            {"imagenet": layout, "small": small},
-            (SimpleViT, BcosSimpleViT),
-            small_note=(
-                f"patches of 8×8 pixels (ImageNet: 16×16), {small.dim} channels ({layout.dim}), "
-                f"{small.depth} blocks ({layout.depth})"
-            ),
-            source="Xiao et al., NeurIPS 2021" if layout.stem else "Beyer et al., 2022",
-        )
-
-
-_register_resnets()
-_register_densenets()
-_register_vggs()
-_register_convnexts()
-_register_vits()
+def counted_parameters(info: ModelInfo) -> int:
+    """Return the same number by building the network, without memory for its weights."""
+    with torch.device("meta"):
+        model = info.build("imagenet", IMAGENET_CLASSES)
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
+from torchvision.models import resnet as theirs
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bcos_eval.bcos import BcosConv2d, LogitLayer, default_logit_bias
 
 from .classifier import Classifier
 from .convert import convert_modules
+from .published import LONG_RESIZE, official_file, torchvision_file
+from .registry import Released, register_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,6 @@ class BcosResNet(ResNet):
         self.logit_layer = LogitLayer(default_logit_bias(num_classes))
         _initialise(self)
 
-    @property
-    def logit_bias(self) -> float:
-        """The logit layer's bias, −ln(C − 1)."""
-        return self.logit_layer.bias
-
     def head(self, features: Tensor) -> Tensor:
         """Classify every position, then pool."""
         return self.logit_layer(self.avgpool(self.fc(features)).flatten(1))
@@ -126,13 +124,77 @@ def _initialise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-RESNET_LAYOUTS = {
-    "resnet18": ResNetLayout(BasicBlock, (2, 2, 2, 2)),
-    "resnet34": ResNetLayout(BasicBlock, (3, 4, 6, 3)),
-    "resnet50": ResNetLayout(Bottleneck, (3, 4, 6, 3)),
-    "resnet101": ResNetLayout(Bottleneck, (3, 4, 23, 3)),
-    "resnet152": ResNetLayout(Bottleneck, (3, 8, 36, 3)),
-    "resnext50_32x4d": ResNetLayout(Bottleneck, (3, 4, 6, 3), groups=32, group_width=4),
-}
+def _register(name: str, layout: ResNetLayout, small_width: int, standard: Released, bcos: Released) -> None:
+    # Small widths are chosen so that the float16 files of the shipped weights stay well below 6 MB.
+    register_pair(
+        name,
+        "ResNet",
+        {"imagenet": layout, "small": layout.small(small_width)},
+        standard=(ResNet, standard),
+        bcos=(BcosResNet, bcos),
+        small_note=f"3×3 stem with stride 2, no pooling, first stage {small_width} wide "
+        f"(ImageNet: {layout.width})",
+        source=f"{'He et al., CVPR 2016' if layout.groups == 1 else 'Xie et al., CVPR 2017'} (torchvision)",
+    )
+
+
+_RESNET50 = ResNetLayout(Bottleneck, (3, 4, 6, 3))
+_RESNET152 = ResNetLayout(Bottleneck, (3, 8, 36, 3))
+
+_register(
+    "resnet18",
+    ResNetLayout(BasicBlock, (2, 2, 2, 2)),
+    24,
+    Released(11_689_512, torchvision_file(theirs.ResNet18_Weights.IMAGENET1K_V1)),
+    Released(11_693_120, official_file("resnet_18-68b4160fff.pth", 68.736, 87.43)),
+)
+_register(
+    "resnet34",
+    ResNetLayout(BasicBlock, (3, 4, 6, 3)),
+    24,
+    Released(21_797_672, torchvision_file(theirs.ResNet34_Weights.IMAGENET1K_V1)),
+    Released(21_797_568, official_file("resnet_34-a63425a03e.pth", 72.284, 90.052)),
+)
+_register(
+    "resnet50",
+    _RESNET50,
+    16,
+    Released(25_557_032, torchvision_file(theirs.ResNet50_Weights.IMAGENET1K_V1)),
+    Released(25_538_880, official_file("resnet_50-ead259efe4.pth", 75.882, 92.528)),
+)
+_register(
+    "resnet101",
+    ResNetLayout(Bottleneck, (3, 4, 23, 3)),
+    16,
+    Released(44_549_160, torchvision_file(theirs.ResNet101_Weights.IMAGENET1K_V1)),
+    Released(44_504_896, official_file("resnet_101-84c3658278.pth", 76.532, 92.538)),
+)
+_register(
+    "resnet152",
+    _RESNET152,
+    16,
+    Released(60_192_808, torchvision_file(theirs.ResNet152_Weights.IMAGENET1K_V1)),
+    Released(60_125_504, official_file("resnet_152-42051a77c1.pth", 76.484, 92.398)),
+)
+_register(
+    "resnext50_32x4d",
+    ResNetLayout(Bottleneck, (3, 4, 6, 3), groups=32, group_width=4),
+    32,
+    Released(25_028_904, torchvision_file(theirs.ResNeXt50_32X4D_Weights.IMAGENET1K_V1)),
+    Released(25_003_200, official_file("resnext_50_32x4d-57af241ab9.pth", 75.82, 91.81)),
+)
 # The same networks, trained for longer.
-RESNET_LAYOUTS |= {f"{name}_long": RESNET_LAYOUTS[name] for name in ("resnet50", "resnet152")}
+_register(
+    "resnet50_long",
+    _RESNET50,
+    16,
+    Released(25_557_032, torchvision_file(theirs.ResNet50_Weights.IMAGENET1K_V2)),
+    Released(25_538_880, official_file("resnet_50_long-ef38a88533.pth", 79.468, 94.452, LONG_RESIZE)),
+)
+_register(
+    "resnet152_long",
+    _RESNET152,
+    16,
+    Released(60_192_808, torchvision_file(theirs.ResNet152_Weights.IMAGENET1K_V2)),
+    Released(60_125_504, official_file("resnet_152_long-0b4b434939.pth", 80.144, 94.116, LONG_RESIZE)),
+)

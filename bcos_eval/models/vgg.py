@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.vgg import make_layers
+from torchvision.models.vgg import VGG11_BN_Weights, make_layers
 
 from bcos_eval.bcos import BcosConv2d, LogitLayer, default_logit_bias
 
 from .classifier import Classifier
 from .convert import convert_modules
+from .published import official_file, torchvision_file
+from .registry import Released, register_pair
 
 _POOL = "M"
 # Positions along a side that the classifier sees at once.
@@ -87,11 +89,6 @@ class BcosVGG(Classifier):
         self.logit_layer = LogitLayer(default_logit_bias(num_classes))
         _initialise(self)
 
-    @property
-    def logit_bias(self) -> float:
-        """The logit layer's bias, −ln(C − 1)."""
-        return self.logit_layer.bias
-
     def head(self, features: Tensor) -> Tensor:
         """Classify every position, then pool."""
         return self.logit_layer(F.adaptive_avg_pool2d(self.classifier(features), 1).flatten(1))
@@ -108,6 +105,16 @@ def _initialise(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-VGG_LAYOUTS = {
-    "vgg11_bnu": VGGLayout((64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")),
-}
+_VGG11 = VGGLayout((64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"))
+_SMALL_VGG11 = _VGG11.small()
+
+register_pair(
+    "vgg11_bnu",
+    "VGG",
+    {"imagenet": _VGG11, "small": _SMALL_VGG11},
+    standard=(VGG, Released(132_868_840, torchvision_file(VGG11_BN_Weights.IMAGENET1K_V1))),
+    bcos=(BcosVGG, Released(132_855_872, official_file("vgg_11_bnu-34036029f0.pth", 69.31, 88.388))),
+    small_note=f"first pooling left out, a quarter of the width, {_SMALL_VGG11.hidden} hidden units "
+    f"(ImageNet: {_VGG11.hidden})",
+    source="Simonyan and Zisserman, ICLR 2015 (torchvision's vgg11_bn)",
+)

@@ -29,6 +29,8 @@ from bcos_eval.bcos import (
 from bcos_eval.errors import InputError
 
 from .classifier import Classifier
+from .published import official_file
+from .registry import Released, register_pair
 
 _POSITION_TEMPERATURE = 10_000
 
@@ -183,11 +185,6 @@ class BcosSimpleViT(Classifier):
         """The transformer before the logit layer."""
         return cast("SimpleViT", self.get_submodule("0"))
 
-    @property
-    def logit_bias(self) -> float:
-        """The logit layer's bias, −ln(C − 1)."""
-        return self.logit_layer.bias
-
     def features(self, encoded: Tensor) -> Tensor:
         """Map network input to the tokens of the last block, laid out as `(B, dim, h, w)`."""
         return self.network.features(encoded)
@@ -289,16 +286,67 @@ def _conv_stem(widths: tuple[int, ...], layers: ViTLayers) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-_B_AND_L_STEM = (64, 128, 128, 256, 256, 512)
+def _register(name: str, layout: ViTLayout, standard: Released, bcos: Released) -> None:
+    small = layout.small()
+    register_pair(
+        name,
+        "ViT-C" if layout.stem else "SimpleViT",
+        {"imagenet": layout, "small": small},
+        standard=(SimpleViT, standard),
+        bcos=(BcosSimpleViT, bcos),
+        small_note=f"patches of 8×8 pixels (ImageNet: 16×16), {small.dim} channels ({layout.dim}), "
+        f"{small.depth} blocks ({layout.depth})",
+        source="Xiao et al., NeurIPS 2021" if layout.stem else "Beyer et al., 2022",
+    )
 
+
+_register(
+    "simple_vit_ti_patch16_224",
+    ViTLayout(192, 3, 12, patch=16),
+    Released(5_670_184, official_file("standard_simple_vit_ti_patch16_224-2ae8c65a39.pth", 70.23, 89.38)),
+    Released(5_800_128, official_file("bcos_simple_vit_ti_patch16_224-4b0824b1c1.pth", 59.96, 81.838)),
+)
+_register(
+    "simple_vit_s_patch16_224",
+    ViTLayout(384, 6, 12, patch=16),
+    Released(21_956_200, official_file("standard_simple_vit_s_patch16_224-f2934fcdcf.pth", 74.47, 91.226)),
+    Released(22_217_088, official_file("bcos_simple_vit_s_patch16_224-75e99d1f73.pth", 69.246, 88.096)),
+)
+_register(
+    "simple_vit_b_patch16_224",
+    ViTLayout(768, 12, 12, patch=16),
+    Released(86_378_728, official_file("standard_simple_vit_b_patch16_224-87074200ed.pth", 75.3, 91.026)),
+    Released(86_901_504, official_file("bcos_simple_vit_b_patch16_224-1fc4750806.pth", 74.408, 91.156)),
+)
+_register(
+    "simple_vit_l_patch16_224",
+    ViTLayout(1024, 16, 14, patch=16),
+    Released(178_104_296, official_file("standard_simple_vit_l_patch16_224-62dc536e03.pth", 75.71, 90.05)),
+    Released(178_787_328, official_file("bcos_simple_vit_l_patch16_224-9613b2ad0a.pth", 75.06, 91.378)),
+)
 # A stem counts as one block: the ViT-C have one encoder block less.
-VIT_LAYOUTS = {
-    "simple_vit_ti_patch16_224": ViTLayout(192, 3, 12, patch=16),
-    "simple_vit_s_patch16_224": ViTLayout(384, 6, 12, patch=16),
-    "simple_vit_b_patch16_224": ViTLayout(768, 12, 12, patch=16),
-    "simple_vit_l_patch16_224": ViTLayout(1024, 16, 14, patch=16),
-    "vitc_ti_patch1_14": ViTLayout(192, 3, 11, stem=(24, 48, 96, 192)),
-    "vitc_s_patch1_14": ViTLayout(384, 6, 11, stem=(48, 96, 192, 384)),
-    "vitc_b_patch1_14": ViTLayout(768, 12, 11, stem=_B_AND_L_STEM),
-    "vitc_l_patch1_14": ViTLayout(1024, 16, 13, stem=_B_AND_L_STEM),
-}
+_B_AND_L_STEM = (64, 128, 128, 256, 256, 512)
+_register(
+    "vitc_ti_patch1_14",
+    ViTLayout(192, 3, 11, stem=(24, 48, 96, 192)),
+    Released(5_334_952, official_file("standard_vitc_ti_patch1_14-a5d6bded37.pth", 72.59, 90.788)),
+    Released(5_318_712, official_file("bcos_vitc_ti_patch1_14-ddd6193a77.pth", 67.26, 86.774)),
+)
+_register(
+    "vitc_s_patch1_14",
+    ViTLayout(384, 6, 11, stem=(48, 96, 192, 384)),
+    Released(20_910_184, official_file("standard_vitc_s_patch1_14-34ecd7288e.pth", 75.756, 91.994)),
+    Released(20_878_704, official_file("bcos_vitc_s_patch1_14-cf55c88f0c.pth", 74.504, 91.288)),
+)
+_register(
+    "vitc_b_patch1_14",
+    ViTLayout(768, 12, 11, stem=_B_AND_L_STEM),
+    Released(81_388_648, official_file("standard_vitc_b_patch1_14-4d374b0220.pth", 76.79, 92.024)),
+    Released(81_326_016, official_file("bcos_vitc_b_patch1_14-a13c46397b.pth", 77.152, 92.926)),
+)
+_register(
+    "vitc_l_patch1_14",
+    ViTLayout(1024, 16, 13, stem=_B_AND_L_STEM),
+    Released(167_541_352, official_file("standard_vitc_l_patch1_14-560e48f246.pth", 77.866, 92.298)),
+    Released(167_444_160, official_file("bcos_vitc_l_patch1_14-8739e18b8d.pth", 77.782, 92.966)),
+)

@@ -1,4 +1,4 @@
-"""Weights that a training run starts from."""
+"""Weights that a training run starts from, and the terms that they and the images bring along."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from bcos_eval.data import DATASETS
 from bcos_eval.errors import InputError
 from bcos_eval.models.weights_file import card_path, read_weights, respelt
+
+_UNKNOWN_LICENCE = "see the terms of the training images"
+_INHERITED = "; initial weights: "
 
 
 def start_from(model: nn.Module, path: Path) -> None:
@@ -40,6 +44,15 @@ def card_of(path: Path) -> dict[str, Any]:
     """Return the model card beside a weights file, or nothing if it has none."""
     card = card_path(path)
     return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+
+
+def licence_of(dataset: str, initial: Path | None) -> str:
+    """Return what the images of `dataset` allow, and those behind the initial weights; each term once."""
+    own = DATASETS[dataset].licence or _UNKNOWN_LICENCE
+    if initial is None:
+        return own
+    inherited = card_of(initial).get("licence", _UNKNOWN_LICENCE).split(_INHERITED)
+    return _INHERITED.join(dict.fromkeys([own, *inherited]))
 
 
 def _fits(key: str, value: Tensor, own: dict[str, Tensor]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -21,10 +21,12 @@ from bcos_eval.errors import InputError
 from bcos_eval.models.classifier import Classifier
 from bcos_eval.seeding import derived_seed
 
-from .clipping import clip_adaptively
 from .images import ImageTable, epoch_batches
-from .losses import bce_with_off_labels
 from .recipe import Recipe
+
+# Weights of smaller norm are clipped as if they had this norm, so that zeros can leave zero.
+_MIN_WEIGHT_NORM = 1e-3
+_MIN_GRADIENT_NORM = 1e-6
 
 
 class Trainer:
@@ -105,7 +107,8 @@ class Trainer:
         low = self.recipe.precision == "bfloat16"
         with torch.autocast(device.type, torch.bfloat16) if low else nullcontext():
             logits = self.forward(encoded)
-        loss = _loss(self.recipe)(logits.float(), labels)
+        objective = bce_with_off_labels if self.recipe.loss == "bce_off_labels" else F.cross_entropy
+        loss = objective(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
         self._clip()
@@ -174,5 +177,39 @@ def _average(model: Classifier, recipe: Recipe) -> AveragedModel | None:
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
 
 
-def _loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
-    return bce_with_off_labels if recipe.loss == "bce_off_labels" else F.cross_entropy
+def bce_with_off_labels(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return binary cross entropy against 1 for the label and 1/C for every other class.
+
+    Args:
+        logits: `(B, C)`.
+        labels: Class indices `(B,)`.
+
+    Returns:
+        Mean over images and classes, a scalar.
+
+    Source: official B-cos v2 code (uniform off-labels); TPAMI 2024, appendix on training.
+    """
+    num_classes = logits.shape[1]
+    targets = F.one_hot(labels, num_classes).to(logits.dtype).clamp(min=1 / num_classes)
+    return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+def clip_adaptively(parameters: Iterable[nn.Parameter], factor: float) -> None:
+    """Shorten, in place, every filter's gradient to at most `factor` times the norm of its weights.
+
+    Source: Brock et al., High-Performance Large-Scale Image Recognition Without Normalization (ICML 2021),
+    equation 3.
+    """
+    for parameter in parameters:
+        if parameter.grad is None:
+            continue
+        limit = _filter_norm(parameter.detach()).clamp(min=_MIN_WEIGHT_NORM) * factor
+        norm = _filter_norm(parameter.grad).clamp(min=_MIN_GRADIENT_NORM)
+        parameter.grad.mul_((limit / norm).clamp(max=1))
+
+
+def _filter_norm(x: Tensor) -> Tensor:
+    """Return one norm per output unit, broadcastable to `x`; one for a whole vector."""
+    if x.ndim < 2:
+        return torch.linalg.vector_norm(x)
+    return torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim)), keepdim=True)

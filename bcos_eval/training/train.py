@@ -17,10 +17,8 @@ from bcos_eval.models.weights_file import card_path, file_digest, round_weights,
 from bcos_eval.seeding import derived_seed
 from bcos_eval.version import __version__
 
-from .accuracy import top1_accuracy
-from .images import read_all
-from .initial import start_from
-from .licence import licence_of
+from .images import read_all, top1_accuracy
+from .initial import licence_of, start_from
 from .loop import Trainer
 from .recipe import Recipe
 

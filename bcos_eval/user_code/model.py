@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.bcos import DynamicLinear
-from bcos_eval.bcos.encoding import add_inverse
+from bcos_eval.bcos import DynamicLinear, add_inverse
 from bcos_eval.errors import InputError
 from bcos_eval.models.weights_file import load_strictly, read_weights
 

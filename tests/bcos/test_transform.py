@@ -8,7 +8,7 @@ from bcos.modules import BcosConv2d as OfficialConv2d
 from bcos.modules import BcosLinear as OfficialLinear
 from torch import Tensor, nn
 
-from bcos_eval.bcos import BcosConv2d, BcosLinear, explanation_mode
+from bcos_eval.bcos import BcosConv2d, BcosLinear, LogitLayer, default_logit_bias, explanation_mode
 
 CONVOLUTIONS = [
     {"kernel_size": 1},
@@ -124,3 +124,19 @@ def test_bad_exponents_are_refused(layer: type[nn.Module]):
         layer(*sizes, b=0.5)
     with pytest.raises(ValueError, match=r"^max_out must be at least 1, got 0$"):
         layer(*sizes, max_out=0)
+
+
+def test_default_bias_gives_every_class_probability_one_over_c():
+    assert math.isclose(default_logit_bias(1000), -6.906754778648554)
+    probability = 1 / (1 + math.exp(-default_logit_bias(20)))
+    assert math.isclose(probability, 1 / 20)
+
+
+def test_temperature_divides_before_the_bias_is_added():
+    out = LogitLayer(bias=-2.0, temperature=4.0)(torch.tensor([8.0, 0.0]))
+    assert out.tolist() == [0.0, -2.0]
+
+
+def test_a_temperature_of_zero_is_refused():
+    with pytest.raises(ValueError, match=r"^the logit temperature must be positive, got 0$"):
+        LogitLayer(temperature=0)

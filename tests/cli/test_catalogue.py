@@ -6,7 +6,7 @@ import pytest
 
 from bcos_eval.cli.catalogue import as_text, list_models, text_rows
 from bcos_eval.models import MODELS, load, load_model, published_weights, shipped_card, shipped_weights
-from bcos_eval.models.size import IMAGENET_SIDE, counted_parameters, n_parameters
+from bcos_eval.models.registry import IMAGENET_SIDE, counted_parameters, n_parameters
 
 WIDEST = 160
 

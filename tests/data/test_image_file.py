@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bcos_eval.data.image_file import MAX_ASPECT_RATIO, load_image, read_image
+from bcos_eval.data.image_file import MAX_ASPECT_RATIO, read_image, to_tensor
 from bcos_eval.errors import UnreadableImageError
 
 REPLACE = "replace the file or remove it from the dataset."
@@ -18,7 +18,7 @@ REPLACE = "replace the file or remove it from the dataset."
 
 def refusal(path: Path) -> str:
     with pytest.raises(UnreadableImageError) as caught:
-        load_image(path)
+        read_image(path)
     return str(caught.value)
 
 
@@ -45,7 +45,7 @@ def test_every_file_of_the_manifest_loads_or_is_refused_by_name(bad_dir):
             assert "; " in message
             assert message.endswith(".")
         else:
-            image = load_image(path)
+            image = to_tensor(read_image(path))
             assert image.dtype == torch.float32
             assert image.shape[0] == 3
             assert 0 <= image.min() < image.max() <= 1 or row["file"] == "one_pixel.png"
@@ -72,7 +72,7 @@ def test_refusal_says_what_is_wrong_and_what_to_do(bad_dir, name, rest):
 @pytest.mark.parametrize("name", ["truncated.JPEG", "truncated.png", "header_only.JPEG", "bad_crc.png"])
 def test_refusal_of_damaged_data_quotes_pillow(bad_dir, name):
     with pytest.raises(UnreadableImageError) as caught:
-        load_image(bad_dir / name)
+        read_image(bad_dir / name)
     cause = caught.value.__cause__
     assert str(caught.value) == (
         f"cannot read image '{bad_dir / name}': its data are damaged or cut off ({cause}); {REPLACE}"
@@ -116,24 +116,24 @@ def test_exif_orientation_is_applied(bad_dir):
 
 @pytest.mark.data
 def test_extension_and_name_do_not_matter(bad_dir):
-    control = load_image(bad_dir / "control_rgb.JPEG")
-    assert torch.equal(control, load_image(bad_dir / "name with spaces, ünïcode 図 (1).JPEG"))
-    assert load_image(bad_dir / "png_named.JPEG").shape == control.shape
+    control = to_tensor(read_image(bad_dir / "control_rgb.JPEG"))
+    assert torch.equal(control, to_tensor(read_image(bad_dir / "name with spaces, ünïcode 図 (1).JPEG")))
+    assert to_tensor(read_image(bad_dir / "png_named.JPEG")).shape == control.shape
 
 
 @pytest.mark.data
 def test_grey_jpeg_has_three_equal_channels(bad_dir):
-    image = load_image(bad_dir / "grey.JPEG")
+    image = to_tensor(read_image(bad_dir / "grey.JPEG"))
     assert torch.equal(image[0], image[1])
     assert torch.equal(image[0], image[2])
 
 
 @pytest.mark.data
 def test_cmyk_and_16_bit_rgb_show_the_control_picture(bad_dir):
-    control = load_image(bad_dir / "control_rgb.JPEG")
+    control = to_tensor(read_image(bad_dir / "control_rgb.JPEG"))
     for name in ("cmyk.JPEG", "rgb16.png"):
         # JPEG noise and colour conversion; an inverted or clipped picture is off by more than 0.3.
-        assert (load_image(bad_dir / name) - control).abs().mean() < 0.05, name
+        assert (to_tensor(read_image(bad_dir / name)) - control).abs().mean() < 0.05, name
 
 
 def test_transparent_pixels_are_shown_on_white(tmp_path):
@@ -162,7 +162,7 @@ def test_transparent_colour_is_shown_on_white(tmp_path, mode):
 def test_16_bit_grey_is_scaled_to_the_whole_range(tmp_path):
     values = np.array([[0, 256, 257], [32768, 65000, 65535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "16.png")
-    loaded = load_image(tmp_path / "16.png")[0].numpy()
+    loaded = to_tensor(read_image(tmp_path / "16.png"))[0].numpy()
     assert np.abs(loaded - values / 65535).max() <= 0.5 / 255 + 1e-7  # rounded to 8 bits
     assert loaded[0, 0] == 0
     assert loaded[1, 2] == 1
@@ -172,13 +172,13 @@ def test_32_bit_container_of_16_bit_values_is_scaled_alike(tmp_path):
     values = np.array([[0, 257], [32768, 65535]])
     Image.fromarray(values.astype(np.uint16)).save(tmp_path / "16.png")
     Image.fromarray(values.astype(np.int32)).save(tmp_path / "32.tiff")
-    assert torch.equal(load_image(tmp_path / "16.png"), load_image(tmp_path / "32.tiff"))
+    assert torch.equal(to_tensor(read_image(tmp_path / "16.png")), to_tensor(read_image(tmp_path / "32.tiff")))
 
 
 def test_aspect_ratio_is_allowed_up_to_the_limit(tmp_path):
     Image.new("RGB", (MAX_ASPECT_RATIO, 1)).save(tmp_path / "wide.png")
     Image.new("RGB", (1, MAX_ASPECT_RATIO + 1)).save(tmp_path / "high.png")
-    assert load_image(tmp_path / "wide.png").shape == (3, 1, MAX_ASPECT_RATIO)
+    assert to_tensor(read_image(tmp_path / "wide.png")).shape == (3, 1, MAX_ASPECT_RATIO)
     assert "one side more than 50 times the other" in refusal(tmp_path / "high.png")
 
 

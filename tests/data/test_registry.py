@@ -31,7 +31,10 @@ def test_contract_names_are_registered():
 
 
 def test_unknown_dataset_gets_near_matches():
-    assert refusal("tiny_imagenet") == "unknown dataset 'tiny_imagenet'; did you mean tiny_imagenet20 or imagenet?"
+    assert (
+        refusal("tiny_imagenet")
+        == "unknown dataset 'tiny_imagenet'; did you mean tiny_imagenet20 or imagenet or imagenette?"
+    )
 
 
 def test_unknown_split_is_refused():

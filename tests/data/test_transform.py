@@ -35,11 +35,6 @@ def test_default_is_imagenets():
     assert EvaluationTransform.for_size(64, 64) == EvaluationTransform(64, 64)
 
 
-def test_cells_of_rescaled_grids_have_the_published_sizes():
-    assert EvaluationTransform().for_cell(3) == EvaluationTransform(85, 74)
-    assert EvaluationTransform().for_cell(2) == EvaluationTransform(128, 112)
-
-
 @pytest.mark.parametrize("size", [(50, 40), (40, 50), (64, 64), (30, 90)])
 def test_boxes_follow_the_image_pixel_by_pixel(size):
     width, height = size

@@ -12,7 +12,7 @@ from bcos_eval.bcos import (
     BcosConv2d,
     GroupNorm2d,
     add_inverse,
-    contribution_maps,
+    contribution_map,
     linear_summary,
 )
 from bcos_eval.errors import InputError
@@ -70,7 +70,7 @@ def test_the_linear_summary_of_a_converted_network_is_complete(name: str, carry_
     with torch.no_grad():
         evidence = network(encoded).gather(1, targets) - network.logit_bias
         assert torch.equal(network(encoded), network.head(network.features(encoded)))
-    maps = contribution_maps(linear_summary(network, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(network, encoded, targets), encoded[:, None])
     assert float(evidence.abs().min()) > 1e-9
     # Looser than usual in float64: of the deepest networks the evidence is a small remainder of large terms.
     torch.testing.assert_close(maps.sum((2, 3)), evidence, rtol=1e-7, atol=0)

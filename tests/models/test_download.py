@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from bcos_eval.errors import InputError
-from bcos_eval.models import download, load_model, published
+from bcos_eval.models import MODELS, download, load_model
 from bcos_eval.models.download import cache_dir, fetch
 from bcos_eval.models.registry import model_info
 
@@ -196,9 +197,9 @@ def test_load_model_fetches_the_published_file(
     torch.save(network.state_dict(), tmp_path / "vit.pth")
     server.files["vit.pth"] = (tmp_path / "vit.pth").read_bytes()
     digest = hashlib.sha256(server.files["vit.pth"]).hexdigest()
-    monkeypatch.setattr(published, "_BCOS_RELEASE", url("good", "vit.pth").removesuffix("/vit.pth"))
-    monkeypatch.setattr(published, "_digest_in", lambda _: digest[:10])
-    monkeypatch.setitem(published._OFFICIAL, "simple_vit_ti_patch16_224", ("vit.pth", 70.0, 90.0, 256))
+    info = model_info("simple_vit_ti_patch16_224")
+    release = replace(info.published, url=url("good", "vit.pth"), sha256_prefix=digest[:10])
+    monkeypatch.setitem(MODELS, info.name, replace(info, published=release))
     model = load_model("simple_vit_ti_patch16_224", dataset="imagenet")
     assert model.weights_id == digest[:16]
     assert model.class_names[0] == "tench"

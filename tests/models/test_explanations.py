@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bcos_eval.bcos import contribution_maps, linear_summary, target_gradients
+from bcos_eval.bcos import contribution_map, linear_summary, target_gradients
 from bcos_eval.data import load_dataset
 from bcos_eval.models import MODELS, load_model
 from bcos_eval.models.registry import model_info
@@ -51,12 +51,12 @@ def shapes_case(name: str):
 
 def plain_input_times_gradient(model: nn.Module, encoded: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     inputs = encoded.clone().requires_grad_()
-    return contribution_maps(target_gradients(model(inputs), inputs, targets), encoded)
+    return contribution_map(target_gradients(model(inputs), inputs, targets), encoded[:, None])
 
 
 def residual(model: nn.Module, encoded: torch.Tensor, targets: torch.Tensor) -> float:
     """Largest |map sum + position term + bias − logit|, relative to the logit, or to 1 for small ones."""
-    maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
     with torch.no_grad():
         logits = model(encoded).gather(1, targets).double()
     explained = maps.double().sum((2, 3)) + model.position_term(encoded, targets).detach() + model.logit_bias
@@ -81,7 +81,7 @@ def test_shipped_networks_are_explained_completely(name: str):
 def test_without_detaching_the_sum_is_the_same_and_the_map_another(name: str):
     # The networks are homogeneous of degree 1, so by Euler's theorem completeness alone cannot tell.
     model, encoded, targets = shapes_case(name)
-    maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
     plain = plain_input_times_gradient(model, encoded, targets)
     torch.testing.assert_close(plain.sum((2, 3)), maps.sum((2, 3)), rtol=1e-4, atol=1e-5)
     assert float(torch.cosine_similarity(plain.flatten(2), maps.flatten(2), dim=2).max()) < 0.5
@@ -91,7 +91,7 @@ def test_without_detaching_the_sum_is_the_same_and_the_map_another(name: str):
 def test_without_detaching_fresh_networks_with_batch_norm_give_another_map_of_the_same_sum(name: str):
     model, targets = small_network(name), torch.tensor([[0, 5]])
     encoded = model.encode(torch.rand(1, 3, 64, 64))
-    maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
     plain = plain_input_times_gradient(model, encoded, targets)
     torch.testing.assert_close(plain.sum((2, 3)), maps.sum((2, 3)), rtol=1e-3, atol=1e-5)
     difference = (plain - maps).flatten(2).norm(dim=2) / maps.flatten(2).norm(dim=2)
@@ -103,7 +103,7 @@ def test_without_detaching_a_network_whose_norms_undo_scaling_loses_sum_and_map(
     encoded = model.encode(torch.rand(1, 3, 64, 64))
     with torch.no_grad():  # degree 0: Euler's theorem gives the sum 0
         torch.testing.assert_close(model(3 * encoded), model(encoded))
-    maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
     plain = plain_input_times_gradient(model, encoded, targets)
     assert float(plain.sum((2, 3)).abs().max()) < 1e-4 * float(maps.sum((2, 3)).abs().max())
     difference = (plain - maps).flatten(2).norm(dim=2) / maps.flatten(2).norm(dim=2)

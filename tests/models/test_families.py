@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.models import densenet
 from torchvision.models.convnext import CNBlock
 
-from bcos_eval.bcos import contribution_maps, linear_summary
+from bcos_eval.bcos import contribution_map, linear_summary
 from bcos_eval.models import MODELS, Classifier, load_model
 from bcos_eval.models.registry import model_info
 from bcos_eval.models.vit import Encoder
@@ -144,7 +144,7 @@ def test_linear_summary_of_small_networks_is_complete(name: str):
         model.train()(encoded)
     model.eval()
     targets = torch.tensor([[0, 3], [5, 6]])
-    maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
     with torch.no_grad():
         evidence = model(encoded).gather(1, targets) - model.logit_bias
     explained = maps.sum((2, 3)) + model.position_term(encoded, targets)

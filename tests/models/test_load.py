@@ -4,6 +4,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -258,7 +259,7 @@ def test_old_densenet_files_load_with_dotted_names_and_without_batch_counts(tmp_
 
 
 def test_imagenet_weights_of_a_model_without_any_are_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bcos_eval.models.load.published_weights", lambda _: None)
+    monkeypatch.setitem(MODELS, "resnet34", replace(model_info("resnet34"), published=None))
     with pytest.raises(InputError, match=r"^no weights for model 'resnet34' on dataset 'imagenet' \("):
         load_model("resnet34", dataset="imagenet")
 

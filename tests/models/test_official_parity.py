@@ -14,7 +14,7 @@ from bcos.models import pretrained
 from torch import Tensor
 from torch.nn import functional as F
 
-from bcos_eval.bcos import colour_explanation, contribution_maps, linear_summary
+from bcos_eval.bcos import colour_explanation, contribution_map, linear_summary
 from bcos_eval.metrics.localisation.grid_pg import grid_pointing_game
 from bcos_eval.models import Classifier, load_model
 
@@ -119,7 +119,7 @@ def test_map_and_colour_image_equal_the_official_ones_and_with_the_position_term
     encoded = model.encode(recipe.image_batch(2))
     targets = torch.from_numpy(expected["explained_class"])[:, None]
     weights = linear_summary(model, encoded, targets)
-    maps = contribution_maps(weights, encoded)
+    maps = contribution_map(weights, encoded[:, None])
     assert relative_error(F.avg_pool2d(maps, 8)[:, 0], expected["contribution_28"]) <= TOLERANCE
     rgba = torch.stack([colour_explanation(w[0], x) for w, x in zip(weights, encoded, strict=True)])
     assert relative_error(F.avg_pool2d(rgba, 8), expected["explanation_rgba_28"]) <= TOLERANCE
@@ -142,7 +142,7 @@ def test_grid_maps_and_scores_equal_the_official_ones(golden, recipe: ModuleType
             encoded[0, :, rows, columns] = items[item][0]
             regions[0, cell, rows, columns] = True
         targets = torch.from_numpy(expected[f"grid{n}_targets"][g])[None]
-        maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+        maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
         pooled = F.avg_pool2d(maps, 8 if n == 2 else 16)[0]
         assert relative_error(pooled, expected[f"grid{n}_attributions"][g]) <= TOLERANCE
         for smoothing, name in ((1, "smooth0"), (15, "smooth15")):
@@ -168,5 +168,5 @@ def test_logits_and_map_equal_the_installed_official_code(entry: str, recipe: Mo
     x = encoded.clone().requires_grad_()
     with official.explanation_mode():
         official(x)[0, target].backward()
-    maps = contribution_maps(linear_summary(model, encoded, target[:, None]), encoded)[:, 0]
+    maps = contribution_map(linear_summary(model, encoded, target[:, None]), encoded[:, None])[:, 0]
     assert relative_error(maps, (x.grad * encoded).sum(1).numpy()) <= TOLERANCE

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bcos_eval.models import MODELS
-from bcos_eval.models.published import published_weights
+from bcos_eval.models import MODELS, published_weights
 
 
 @pytest.mark.data

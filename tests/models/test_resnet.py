@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from bcos_eval.bcos import DynamicLinear, contribution_maps, linear_summary, target_gradients
+from bcos_eval.bcos import DynamicLinear, contribution_map, linear_summary, target_gradients
 from bcos_eval.models import load_model
 from bcos_eval.models.registry import model_info
 
@@ -33,7 +33,7 @@ def test_standard_networks_equal_torchvisions(name: str):
 
 def test_linear_summary_is_complete(bcos_case):
     model, encoded, targets = bcos_case
-    maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
     with torch.no_grad():
         evidence = model(encoded).gather(1, targets) - model.logit_bias
     torch.testing.assert_close(maps.sum((2, 3)), evidence, rtol=1e-9, atol=0)
@@ -45,7 +45,7 @@ def test_linear_summary_of_the_shipped_weights_is_complete_in_float32(name: str,
     model = load_model(name, dataset=dataset)
     encoded = model.encode(torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     targets = torch.arange(3).expand(4, 3)
-    maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
     with torch.no_grad():
         evidence = model(encoded).gather(1, targets) - model.logit_bias
     # Relative to at least 1 (protocols, section 11): the evidence for an absent class is a small difference.
@@ -60,9 +60,9 @@ def test_plain_input_times_gradient_has_nearly_the_same_sum_and_another_map(name
     model = load_model(name, dataset="shapes")
     encoded = model.encode(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     targets = torch.tensor([[0, 3, 5], [1, 2, 7]])
-    maps = contribution_maps(linear_summary(model, encoded, targets), encoded)
+    maps = contribution_map(linear_summary(model, encoded, targets), encoded[:, None])
     x = encoded.clone().requires_grad_()
-    plain = contribution_maps(target_gradients(model(x), x, targets), encoded)
+    plain = contribution_map(target_gradients(model(x), x, targets), encoded[:, None])
     torch.testing.assert_close(plain.sum((2, 3)), maps.sum((2, 3)), rtol=0.05, atol=0.05)
     difference = (plain - maps).flatten(2).norm(dim=2) / maps.flatten(2).norm(dim=2)
     assert float(difference.min()) > 0.3

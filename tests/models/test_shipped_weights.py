@@ -9,8 +9,7 @@ import torch
 from bcos_eval.data import load_dataset
 from bcos_eval.models import MODELS, load_model, shipped_card, shipped_weights
 from bcos_eval.models.load import WEIGHTS_DIR
-from bcos_eval.training.accuracy import top1_accuracy
-from bcos_eval.training.images import read_all
+from bcos_eval.training.images import read_all, top1_accuracy
 
 LARGEST_FILE = 6_000_000
 LARGEST_GAP = 0.03

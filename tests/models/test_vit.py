@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bcos_eval.bcos import contribution_maps, linear_summary, target_gradients
+from bcos_eval.bcos import contribution_map, linear_summary, target_gradients
 from bcos_eval.errors import InputError
 from bcos_eval.models.registry import model_info
 from bcos_eval.models.vit import Patches, position_codes
@@ -21,7 +21,7 @@ def case(request):
 
 def test_map_position_term_and_bias_sum_to_the_logit(case):
     model, encoded = case
-    maps = contribution_maps(linear_summary(model, encoded, TARGETS), encoded)
+    maps = contribution_map(linear_summary(model, encoded, TARGETS), encoded[:, None])
     term = model.position_term(encoded, TARGETS)
     with torch.no_grad():
         logits = model(encoded).gather(1, TARGETS)
@@ -31,9 +31,9 @@ def test_map_position_term_and_bias_sum_to_the_logit(case):
 
 def test_plain_input_times_gradient_gives_another_map(case):
     model, encoded = case
-    maps = contribution_maps(linear_summary(model, encoded, TARGETS), encoded)
+    maps = contribution_map(linear_summary(model, encoded, TARGETS), encoded[:, None])
     x = encoded.clone().requires_grad_()
-    plain = contribution_maps(target_gradients(model(x), x, TARGETS), encoded)
+    plain = contribution_map(target_gradients(model(x), x, TARGETS), encoded[:, None])
     difference = (plain - maps).flatten(2).norm(dim=2) / maps.flatten(2).norm(dim=2)
     assert float(difference.min()) > 0.3
 

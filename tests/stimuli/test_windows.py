@@ -132,13 +132,13 @@ def test_linear_summaries_of_padded_windows_equal_those_of_padded_inputs(network
     maps = explain_in_view(explainer("bcos"), model, kind("strided_padded"), images, targets)
     padded = nn.functional.pad(model.encode(images), [32] * 4)
     expected = torch.zeros(1, 2, 192, 192)
-    from bcos_eval.bcos import contribution_maps, linear_summary
+    from bcos_eval.bcos import contribution_map, linear_summary
 
     for top in range(0, 129, 32):
         for left in range(0, 129, 32):
             window = padded[..., top : top + 64, left : left + 64]
             weights = linear_summary(model, window, targets)
-            expected[..., top : top + 64, left : left + 64] += contribution_maps(weights, window)
+            expected[..., top : top + 64, left : left + 64] += contribution_map(weights, window[:, None])
     expected = expected[..., 32:-32, 32:-32]
     # float32 sums of four windows
     torch.testing.assert_close(maps, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))

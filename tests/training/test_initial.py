@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from bcos_eval.errors import InputError
 from bcos_eval.models import model_info
-from bcos_eval.training.initial import card_of, start_from
+from bcos_eval.training.initial import card_of, licence_of, start_from
 
 
 def small(name, n_classes):
@@ -56,3 +56,31 @@ def test_the_card_beside_a_file_is_read_if_there_is_one(tmp_path):
     assert card_of(path) == {}
     path.with_suffix(".json").write_text(json.dumps({"licence": "mine"}), encoding="utf-8")
     assert card_of(path) == {"licence": "mine"}
+
+
+OPEN = "Apache-2.0 (generated images)"
+CLOSED = "non-commercial research and education only (ImageNet's terms for the training images)"
+UNKNOWN = "see the terms of the training images"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"), [("shapes", OPEN), ("tiny_imagenet20", CLOSED), ("folder", UNKNOWN)]
+)
+def test_the_training_images_decide(dataset, expected):
+    assert licence_of(dataset, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("inherited", "expected"),
+    [
+        (OPEN, OPEN),
+        (CLOSED, f"{OPEN}; initial weights: {CLOSED}"),
+        (f"{OPEN}; initial weights: {CLOSED}", f"{OPEN}; initial weights: {CLOSED}"),
+        (None, f"{OPEN}; initial weights: {UNKNOWN}"),
+    ],
+)
+def test_terms_of_the_initial_weights_are_kept_and_said_once(inherited, expected, tmp_path):
+    initial = tmp_path / "w.safetensors"
+    if inherited is not None:
+        initial.with_suffix(".json").write_text(json.dumps({"licence": inherited}), encoding="utf-8")
+    assert licence_of("shapes", initial) == expected

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
+import bcos
 import pytest
 import torch
+from bcos.modules.losses import UniformOffLabelsBCEWithLogitsLoss
 from torch import nn
 
 from bcos_eval.bcos import BcosConv2d
 from bcos_eval.errors import InputError
 from bcos_eval.models.classifier import Classifier
 from bcos_eval.training.images import ImageTable
-from bcos_eval.training.loop import Trainer
+from bcos_eval.training.loop import Trainer, bce_with_off_labels, clip_adaptively
 from bcos_eval.training.recipe import Recipe
 
 RECIPE = Recipe(loss="bce_off_labels", epochs=3, batch_size=4, precision="float32", learning_rate=0.02)
@@ -110,3 +114,40 @@ def test_the_learning_rate_rises_then_falls_to_zero(tmp_path: Path):
     assert factors[1] == 1.0
     assert factors == sorted(factors, reverse=True)
     assert factors[12] == pytest.approx(0, abs=1e-12)
+
+
+def test_loss_equals_the_official_one():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(6, 5), torch.tensor([0, 1, 2, 3, 4, 2])
+    torch.testing.assert_close(
+        bce_with_off_labels(logits, labels), UniformOffLabelsBCEWithLogitsLoss()(logits, labels)
+    )
+
+
+def official_clipping() -> ModuleType:
+    """The official file alone: its package needs PyTorch Lightning."""
+    path = Path(bcos.__file__).parent / "training" / "agc.py"
+    spec = importlib.util.spec_from_file_location("official_agc", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_clipped_gradients_equal_the_official_ones():
+    torch.manual_seed(0)
+    shapes = [(5, 3, 2, 2), (4, 6), (7,), (2, 3, 1, 1)]
+    ours = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    for a, b in zip(ours, theirs, strict=True):
+        a.grad = torch.randn_like(a) * 0.02
+        b.grad = a.grad.clone()
+    clip_adaptively(ours, 0.01)
+    official_clipping().adaptive_clip_grad_(theirs, 0.01)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_parameters_without_gradient_are_left_alone():
+    parameter = nn.Parameter(torch.ones(2))
+    clip_adaptively([parameter], 0.01)
+    assert parameter.grad is None

@@ -65,7 +65,7 @@ NETS = """
 def nets(tmp_path):
     """A file with factories."""
     path = tmp_path / "nets.py"
-    path.write_text(dedent(NETS).replace("from bcos_eval import bcosify", "from bcos_eval.models import bcosify"))
+    path.write_text(dedent(NETS))
     return path
 
 

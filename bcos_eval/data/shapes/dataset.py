@@ -45,28 +45,14 @@ class RenderedScenes(NamedTuple):
     without_object: Images
 
 
-def render_scenes(indices: Sequence[int] | Integers, *, seed: int = 0, split: str = "val") -> RenderedScenes:
-    """Return many scenes as arrays, about 1.3 ms each; the fast way to the whole dataset.
+def render_scenes(indices: Integers, *, split: str, seed: int) -> RenderedScenes:
+    """Return many scenes as arrays, about 1.3 ms each.
 
     Args:
-        indices: Non-negative positions in any order, not limited by the size of a dataset.
-        seed: Seed of the generator.
+        indices: Non-negative positions in any order, `(N,)`, not limited by the size of a dataset.
         split: "train" or "val".
-
-    Raises:
-        InputError: If the split is unknown.
-        ValueError: If a position is negative.
+        seed: Seed of the generator.
     """
-    _require_split(split)
-    wanted = np.asarray(indices, dtype=np.int64)
-    if (wanted < 0).any():
-        raise ValueError(f"scene {wanted.min()} does not exist; positions start at 0.")
-    starts = range(0, max(len(wanted), 1), _BLOCK)
-    blocks = [_render_block(wanted[at : at + _BLOCK], split, seed) for at in starts]
-    return RenderedScenes(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
-
-
-def _render_block(indices: Integers, split: str, seed: int) -> RenderedScenes:
     scenes = describe_scenes(indices, split=split, seed=seed)
     images, without, masks = render_with_and_without_object(scenes)
     return RenderedScenes(images, masks, scenes.labels, without)
@@ -92,7 +78,8 @@ class ShapesDataset:
     has_regions = True
 
     def __init__(self, split: Literal["val", "train"] = "val", size: int | None = None, seed: int = 0) -> None:
-        _require_split(split)
+        if split not in DEFAULT_SIZES:
+            raise unknown_name("split", split, DEFAULT_SIZES)
         if size is not None and size < 1:
             raise InputError(f"size {size} of dataset 'shapes' is not positive; give at least 1.")
         self.split = split
@@ -165,7 +152,7 @@ class ShapesDataset:
         if number not in self._blocks:
             first = number * _BLOCK
             positions = np.arange(first, min(first + _BLOCK, self._size), dtype=np.int64)
-            self._blocks[number] = _render_block(positions, self.split, self.seed)
+            self._blocks[number] = render_scenes(positions, split=self.split, seed=self.seed)
             if len(self._blocks) > _CACHED_BLOCKS:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(number)
@@ -174,11 +161,6 @@ class ShapesDataset:
     def _require_index(self, index: int) -> None:
         if not 0 <= index < self._size:
             raise IndexError(f"index {index} is outside the dataset; it has {self._size} samples, from 0.")
-
-
-def _require_split(split: str) -> None:
-    if split not in DEFAULT_SIZES:
-        raise unknown_name("split", split, DEFAULT_SIZES)
 
 
 def _to_tensor(images: Images) -> Tensor:

@@ -107,18 +107,6 @@ def render_with_and_without_object(scenes: Scenes) -> tuple[Images, Images, Flag
     return _developed(canvas, scenes), without, cover >= 0.5
 
 
-def supports(scenes: Scenes) -> Flags:
-    """Return where each element can change a pixel, its shadow included, `(B, E, 64, 64)` bool."""
-    found = _no_pixels(scenes)
-    for position, figure in enumerate(scenes.figures):
-        rows = np.flatnonzero(figure.present)
-        paint = _painted(figure, scenes.light, rows)
-        touched = (paint.cover > 0.0) | (paint.shade > 0.0)
-        for i, row in enumerate(rows):
-            found[row, position, paint.vertical[i], paint.horizontal[i]] = touched[i]
-    return found
-
-
 def visible_regions(scenes: Scenes) -> Flags:
     """Return the pixels that belong to each element, shadows excluded, `(B, E, 64, 64)` bool.
 

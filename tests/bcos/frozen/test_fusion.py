@@ -15,10 +15,10 @@ from bcos_eval.bcos import (
     BatchNormUncentred2d,
     BcosConv2d,
     explanation_mode,
-    frozen_twin,
     linear_summary,
     target_gradients,
 )
+from bcos_eval.bcos.frozen.fusion import frozen_twin
 from bcos_eval.models import Classifier
 from bcos_eval.models.registry import model_info
 

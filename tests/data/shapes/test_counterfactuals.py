@@ -8,7 +8,7 @@ import torch
 
 from bcos_eval.data import CounterfactualDataset, load_dataset
 from bcos_eval.data.shapes.counterfactuals import PART_NAMES, render_without_each, visible_parts
-from bcos_eval.data.shapes.render import render, render_variants, supports, visible_regions
+from bcos_eval.data.shapes.render import render, render_variants, visible_regions
 from bcos_eval.data.shapes.scene import ELEMENT_NAMES, N_CELLS, describe_scenes
 from bcos_eval.stimuli.single import single_stimuli
 
@@ -44,7 +44,7 @@ def test_an_element_is_left_out_as_by_the_plain_renderer(index):
 
 
 @pytest.mark.parametrize("index", range(N_SCENES))
-def test_a_part_changes_pixels_of_its_own_and_none_beyond_its_reach(index):
+def test_a_part_changes_pixels_of_its_own_and_none_beyond_its_reach(index, supports):
     one = scene(index)
     complete = render(one)[0]
     regions, parts = visible_parts(one)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from bcos_eval.data.shapes.render import render, render_with_and_without_object, supports, visible_regions
+from bcos_eval.data.shapes.render import render, render_with_and_without_object, visible_regions
 from bcos_eval.data.shapes.scene import ELEMENT_NAMES, OBJECT, describe_scenes
 
 N_SCENES = 12
@@ -32,14 +32,14 @@ def changed(images, others):
 
 
 @pytest.mark.parametrize("position", range(len(ELEMENT_NAMES)), ids=ELEMENT_NAMES)
-def test_leaving_out_an_element_changes_only_its_support(scenes, complete, position):
+def test_leaving_out_an_element_changes_only_its_support(scenes, complete, position, supports):
     difference = changed(complete, render(scenes, all_but(position)))
     assert not (difference & ~supports(scenes)[:, position]).any()
     assert difference.any()
 
 
 @pytest.mark.parametrize("position", range(len(ELEMENT_NAMES)), ids=ELEMENT_NAMES)
-def test_leaving_out_an_absent_element_changes_nothing(scenes, complete, position):
+def test_leaving_out_an_absent_element_changes_nothing(scenes, complete, position, supports):
     absent = ~scenes.figures[position].present
     difference = changed(complete, render(scenes, all_but(position)))
     assert not difference[absent].any()
@@ -53,7 +53,7 @@ def test_elements_are_left_out_scene_by_scene(scenes, complete):
     np.testing.assert_array_equal(np.flatnonzero(changed(complete, images).any(axis=(1, 2))), [3])
 
 
-def test_empty_scene_is_the_background_alone(scenes):
+def test_empty_scene_is_the_background_alone(scenes, supports):
     background = render(scenes, all_but(*range(len(ELEMENT_NAMES))))
     with_one = render(scenes, all_but(*range(len(ELEMENT_NAMES) - 1)))
     covered = supports(scenes)[:, OBJECT]
@@ -66,7 +66,7 @@ def test_a_scene_without_its_object_is_the_scene_with_it_left_out(scenes, comple
     np.testing.assert_array_equal(without, render(scenes, all_but(OBJECT)))
 
 
-def test_mask_is_where_the_object_replaces_the_scene(scenes):
+def test_mask_is_where_the_object_replaces_the_scene(scenes, supports):
     images, without, masks = render_with_and_without_object(scenes)
     difference = changed(images, without)
     # A pixel of the object may have the colour of what it hides; one outside changes by shadow or edge alone.
@@ -77,7 +77,7 @@ def test_mask_is_where_the_object_replaces_the_scene(scenes):
     assert (darkening[beside] > 0).mean() > 0.8
 
 
-def test_visible_regions_are_disjoint_and_lie_in_the_supports(scenes):
+def test_visible_regions_are_disjoint_and_lie_in_the_supports(scenes, supports):
     regions = visible_regions(scenes)
     _, _, masks = render_with_and_without_object(scenes)
     assert regions.sum(axis=1).max() == 1
