@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 _N_NEAR_MATCHES = 3
+# A line can hold so many names; longer registries have a command that lists them.
+_N_LISTED = 30
+_LISTED_BY_COMMAND = ("model", "method", "metric", "dataset")
 
 
 class InputError(ValueError):
@@ -33,5 +36,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=_N_NEAR_MATCHES, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}."
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif len(names) > _N_LISTED and kind in _LISTED_BY_COMMAND:
+        hint = f"`bcos-eval list {kind}s` shows the {len(names)} there are."
+    else:
+        hint = f"known: {', '.join(names)}."
     return InputError(f"unknown {kind} '{name}'; {hint}")

@@ -7,18 +7,22 @@ from typing import Any
 
 import click
 
-from .run import request_options, requested
+from .request_options import request_options, requested
 
 
 @click.command("aggatt")
 @request_options
 def aggatt_command(out: Path, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Draw the mean attribution of grids ranked by score (AggAtt), for difull, dipart and grid_pg."""
+    """Draw mean attributions of grids ranked by score (AggAtt).
+
+    For difull, dipart and grid_pg.
+    """
+    request = requested({**options, "batch_size": "auto", "executor": "local"})
+
     from bcos_eval.engine.aggregate import aggregate_attributions
     from bcos_eval.engine.progress import Progress
     from bcos_eval.reports.figures.figures import draw
 
-    request = requested({**options, "batch_size": "auto", "executor": "local"})
     aggregate_attributions(request, out, progress=Progress(quiet=quiet))
     for path in draw(out, ["aggatt"], out / "aggatt"):
         click.echo(path)

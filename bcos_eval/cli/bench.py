@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from .names import registered_names
+from .request_options import weights_by_model
+
 DEFAULT_MODELS = ("bcos_resnet50,resnet50",)
 # Small enough for a look at every row in half a minute.
 _QUICK: dict[str, Any] = {
@@ -61,26 +64,29 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
 @click.option("--quick", is_flag=True, is_eager=True, callback=_quick_defaults, help="Small network and images.")
 @click.option("--quiet", is_flag=True, help="Show no progress bars.")
 def bench_command(as_json: bool, quiet: bool, quick: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Measure the explainers and deletion curves against Captum, the official B-cos code, Quantus and RISE."""
+    """Measure how fast explainers and metrics are.
+
+    Beside Captum, the official B-cos code, Quantus and RISE, whose results they must equal.
+    """
+    request = _request(options)
+
     from bcos_eval.bench import run_bench
     from bcos_eval.bench.bench_table import bench_text
     from bcos_eval.engine.progress import Progress
 
-    report = run_bench(_request(options), Progress(quiet=quiet))
+    report = run_bench(request, Progress(quiet=quiet))
     text = json.dumps(report.as_json(), indent=1, ensure_ascii=False) + "\n" if as_json else bench_text(report)
     click.echo(text, nl=False)
 
 
 def _request(options: dict[str, Any]) -> Any:  # noqa: ANN401 - BenchRequest, imported late because it loads torch
+    models, methods = registered_names("model", options["model"]), registered_names("method", options["method"])
+
     from bcos_eval.bench import BenchRequest
-    from bcos_eval.engine.request import split_names
 
-    from .run import weights_by_model
-
-    models = split_names(options["model"])
     return BenchRequest(
         models=models,
-        methods=split_names(options["method"]),
+        methods=methods,
         suite=options["suite"],
         weights=tuple(weights_by_model(options["weights"], models).items()),
         cell=options["cell"],

@@ -1,183 +1,128 @@
-"""What is registered: the rows of `bcos-eval list`."""
+"""What is registered, known without torch: `catalogue.json` is the registries' rows, written down.
+
+Loading the registries takes the seconds that importing torch takes, which neither a list nor the refusal of a
+misspelt name should cost. So their rows are part of the package, together with digests of the sources they were
+made from. Where the sources are others (an explainer was added to a checkout), the registries are asked.
+
+`python -m bcos_eval.cli.catalogue` writes the file anew; a test demands that the committed one is up to date.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from bcos_eval.contract.plugins import default_presets, explainers, metrics
-
-if TYPE_CHECKING:
-    from bcos_eval.models import ModelInfo
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 Row = dict[str, Any]
 
-_MILLION = 1e6
+KINDS = ("models", "methods", "metrics", "datasets")
+_FILE = Path(__file__).with_name("catalogue.json")
+# The packages that registrations lie in, or that say what stands there.
+_SOURCE_PACKAGES = (
+    "bcos_eval.baselines",
+    "bcos_eval.bcos",
+    "bcos_eval.contract",
+    "bcos_eval.data",
+    "bcos_eval.metrics",
+    "bcos_eval.models",
+)
+# Cards of shipped weights lie beside the sources and are listed too.
+_SUFFIXES = (".py", ".json")
+_DIGEST_DIGITS = 12
+_SHIPPED = "shipped"
 
 
-# What a reader of the table, unlike a program, is not told by the rows.
-NOTES: Mapping[str, str] = {
-    "models": (
-        "Parameters and input are those of the networks for ImageNet, whose weights are fetched when first used; "
-        "weights for other datasets are shipped, and are of smaller networks (--json says how small)."
-    ),
-}
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything that is registered.
+
+    Attributes:
+        sections: The rows of each of `KINDS`, as `list KIND --json` prints them.
+    """
+
+    sections: Mapping[str, list[Row]]
+
+    def rows(self, kind: str) -> list[Row]:
+        """Return the rows of one of `KINDS`."""
+        return self.sections[kind]
 
 
-def list_models() -> list[Row]:
-    """Return the models; parameters and input size are those of the published ImageNet network."""
-    from bcos_eval.models import MODELS
-    from bcos_eval.models.registry import IMAGENET_SIDE, n_parameters
-
-    return [
-        {
-            "name": info.name,
-            "family": info.family,
-            "bcos": info.is_bcos,
-            "parameters": n_parameters(info),
-            "input_size": IMAGENET_SIDE,
-            "weights": [*_shipped_weights_of(info), *_published_weights_of(info)],
-            "small_variant": info.small_note,
-            "source": info.source,
-        }
-        for info in MODELS.values()
-    ]
+def catalogue() -> Catalogue:
+    """Return what is registered: from the file where it is up to date, else from the registries."""
+    # A process that has loaded torch has paid for the registries, and may have added to them.
+    written = None if "torch" in sys.modules else _written()
+    return registered() if written is None else written
 
 
-def _shipped_weights_of(info: ModelInfo) -> list[Row]:
-    """Return the datasets that weights are shipped for, with accuracy and whether the file is its card's."""
-    from bcos_eval.models import shipped_card, shipped_intact, shipped_weights
-    from bcos_eval.models.registry import SMALL_SIDE
+def registered() -> Catalogue:
+    """Return what the registries of this process hold."""
+    from .registered import REGISTERED
 
-    files = shipped_weights(info.name)
-    cards = {dataset: shipped_card(path) for dataset, path in files.items()}
-    return [
-        {
-            "dataset": dataset,
-            "top1_percent": round(100 * card["val_top1"], 2),
-            "parameters": card["parameters"],
-            "input_size": SMALL_SIDE,
-            "from": "shipped",
-            "licence": card["licence"],
-            "sha256_prefix": card.get("sha256"),
-            "intact": shipped_intact(files[dataset]),
-        }
-        for dataset, card in cards.items()
-    ]
+    return Catalogue({kind: REGISTERED[kind]() for kind in KINDS})
 
 
-def _published_weights_of(info: ModelInfo) -> list[Row]:
-    from bcos_eval.models import published_weights
-    from bcos_eval.models.registry import IMAGENET_SIDE, n_parameters
-
-    published = published_weights(info.name)
-    if published is None:
-        return []
-    return [
-        {
-            "dataset": "imagenet",
-            "top1_percent": round(published.top1_percent, 2),
-            "parameters": n_parameters(info),
-            "input_size": IMAGENET_SIDE,
-            "from": published.url,
-            "licence": published.licence,
-            "sha256_prefix": published.sha256_prefix,
-            "intact": None,
-        }
-    ]
+def source_digests() -> dict[str, str]:
+    """Return a digest of every file that the catalogue is made from, by package and path."""
+    return {
+        f"{package}/{path.relative_to(folder).as_posix()}": _digest(path)
+        for package in _SOURCE_PACKAGES
+        for folder in _folders(package)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in _SUFFIXES
+    }
 
 
-def list_methods() -> list[Row]:
-    """Return the explainers."""
-    infos = [explainer.info for explainer in explainers().values()]
-    return [
-        {
-            "name": info.name,
-            "bcos_only": info.needs_bcos,
-            "stochastic": info.stochastic,
-            "params": dict(info.defaults),
-            "source": info.source,
-        }
-        for info in infos
-    ]
+def catalogue_text() -> str:
+    """Return the content of `catalogue.json` as it should be now."""
+    sections = registered().sections
+    for row in sections["models"]:
+        for weights in row["weights"]:
+            weights.pop("intact")  # true of an installation, and not of a version
+    return json.dumps({"sources": source_digests(), **sections}, indent=1, ensure_ascii=False) + "\n"
 
 
-def list_metrics() -> list[Row]:
-    """Return the metrics with all presets; `recommended` is what the plain name stands for."""
-    presets = default_presets()
-    infos = [metric.info for metric in metrics().values()]
-    return [
-        {
-            "name": f"{info.name}/{info.preset}",
-            "recommended": presets.get(info.name) == info.preset,
-            "stimulus": info.stimulus,
-            "direction": info.direction,
-            "chance": info.chance,
-            "params": dict(info.defaults),
-            "source": info.source,
-            "note": info.note,
-        }
-        for info in infos
-    ]
+def _written() -> Catalogue | None:
+    """Return the content of the file; None where it does not describe the sources that lie here."""
+    try:
+        content = json.loads(_FILE.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if content.pop("sources", None) != source_digests():
+        return None
+    for row in content["models"]:
+        for weights in row["weights"]:
+            weights["intact"] = _intact(row["name"], weights)
+    return Catalogue(content)
 
 
-def list_datasets() -> list[Row]:
-    """Return the datasets and what files they need."""
-    from bcos_eval.data import DATASETS
-
-    return [
-        {"name": info.name, "embedded": info.embedded, "needs": info.needs, "summary": info.summary}
-        for info in DATASETS.values()
-    ]
-
-
-CATALOGUE: Mapping[str, Callable[[], list[Row]]] = {
-    "models": list_models,
-    "methods": list_methods,
-    "metrics": list_metrics,
-    "datasets": list_datasets,
-}
+def _intact(model: str, weights: Mapping[str, Any]) -> bool | None:
+    """Return whether a packaged file is the one that its card describes; None for files that are fetched."""
+    if weights["from"] != _SHIPPED:
+        return None
+    (folder,) = _folders("bcos_eval.models")
+    path = folder / "weights" / f"{model}-{weights['dataset']}.safetensors"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == weights["sha256_prefix"]
+    except OSError:
+        return False
 
 
-def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:
-    """Return rows as they are printed for people: models get a column of accuracies per dataset."""
-    if kind != "models":
-        return rows
-    datasets = dict.fromkeys(weights["dataset"] for row in rows for weights in row["weights"])
-    return [
-        {
-            "name": row["name"],
-            "family": row["family"],
-            "parameters": f"{row['parameters'] / _MILLION:.1f} M",
-            "input": row["input_size"],
-            **{dataset: _accuracy(row["weights"], dataset) for dataset in datasets},
-            "source": row["source"],
-        }
-        for row in rows
-    ]
+def _folders(package: str) -> Iterator[Path]:
+    """Yield where a package lies, which need not be imported for that."""
+    found = importlib.util.find_spec(package)
+    if found is not None and found.origin is not None:
+        yield Path(found.origin).parent
 
 
-def _accuracy(weights: Sequence[Row], dataset: str) -> str:
-    found = [entry for entry in weights if entry["dataset"] == dataset]
-    # What is fetched is verified then, and by `bcos-eval doctor`.
-    return "".join("damaged" if entry["intact"] is False else f"{entry['top1_percent']:.1f} %" for entry in found)
+def _digest(path: Path) -> str:
+    # Checkouts on Windows may have other line ends.
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()[:_DIGEST_DIGITS]
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """Return rows as columns of text with a heading."""
-    if not rows:
-        return "none\n"
-    cells = [[str(key) for key in rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
-    return "".join(line.rstrip() + "\n" for line in lines)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ",".join(f"{key}={item}" for key, item in value.items()) or "–"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ",".join(map(str, value)) or "–"
-    return "–" if value in (None, "") else str(value)
+if __name__ == "__main__":
+    _FILE.write_text(catalogue_text(), encoding="utf-8", newline="\n")

@@ -27,7 +27,7 @@ _MARKS = {"ok": "ok", "absent": "–", "broken": "BROKEN"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def doctor_command(context: click.Context, data_dir: Path | None, full: bool, as_json: bool) -> None:
-    """Say what is installed, which weights and data are there, and how fast this machine is.
+    """Say what is installed and usable, and how fast it is.
 
     Exits with 1 if something is broken; what is merely absent ("–") can be added.
     """

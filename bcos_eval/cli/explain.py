@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from .names import registered_name, registered_names
+
 
 @click.command("explain")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -34,8 +36,10 @@ def explain_command(
     seed: int,
     out: Path,
 ) -> None:
-    """Explain images of your own and write a picture of the attributions."""
-    from bcos_eval.engine.request import split_names
+    """Explain images of your own and write a picture."""
+    model, dataset = registered_name("model", model), registered_name("dataset", dataset)
+    method = registered_names("method", method)
+
     from bcos_eval.reports.figures.explanation_picture import check_picture_path, save_explanation_picture
     from bcos_eval.user_code.network import choose_device
 
@@ -44,6 +48,6 @@ def explain_command(
     check_picture_path(out)
     note = functools.partial(click.echo, err=True)
     network = load_explained_model(model, weights, dataset, choose_device(device), note)
-    methods = methods_for(network, split_names(method))
+    methods = methods_for(network, method)
     save_explanation_picture([explain_image(network, path, methods, target, seed) for path in images], out)
     click.echo(f"picture: {out}")

@@ -2,53 +2,82 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import click
 
-from bcos_eval.errors import InputError
+from bcos_eval.errors import InputError, unknown_name
 from bcos_eval.version import __version__
 
-from .aggatt import aggatt_command
-from .bench import bench_command
-from .compare import agreement_command, compare_command
-from .doctor import doctor_command
-from .explain import explain_command
-from .listing import list_command
-from .results import figures_command, leaderboard_command
-from .run import run_command
-from .train import train_command
+from .console import show_whatever_the_encoding
+from .failure import report_failure
 
 EXIT_DONE = 0
+EXIT_FAILED = 1
 EXIT_INPUT = 2
 EXIT_INTERRUPTED = 130
 
+# Every command with its one line in the help, so that the help needs none of their modules: command `x` is
+# `x_command` in `x.py`. A test compares the lines with the commands' own.
+COMMANDS: Mapping[str, str] = {
+    "run": "Evaluate explainers on models and print the leaderboard.",
+    "list": "List what is registered.",
+    "explain": "Explain images of your own and write a picture.",
+    "leaderboard": "Print the leaderboard of stored results.",
+    "compare": "Compare methods or models on the same units, with tests and effect sizes.",
+    "agreement": "Say which metrics put the methods in the same order.",
+    "figures": "Draw figures from stored results.",
+    "aggatt": "Draw mean attributions of grids ranked by score (AggAtt).",
+    "train": "Train a model as the shipped weights were.",
+    "doctor": "Say what is installed and usable, and how fast it is.",
+    "bench": "Measure how fast explainers and metrics are.",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, importing its module; None if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".{cmd_name}", __package__)
+        return cast("click.Command", getattr(module, f"{cmd_name}_command"))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments begin with, and the rest of them.
+
+        Raises:
+            InputError: If there is none of that name, with near matches.
+        """
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise unknown_name("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the section of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def bcos_eval() -> None:
     """Evaluate explanations: B-cos networks and post-hoc attribution under one protocol."""
 
 
-for _command in (
-    run_command,
-    list_command,
-    explain_command,
-    leaderboard_command,
-    compare_command,
-    agreement_command,
-    figures_command,
-    aggatt_command,
-    train_command,
-    doctor_command,
-    bench_command,
-):
-    bcos_eval.add_command(_command)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 2 the user's input, 130 interrupted; anything else is a bug and raises."""
+    """Run a command and exit: 0 done, 1 a fault of the suite, 2 the user's input, 130 interrupted."""
+    show_whatever_the_encoding(sys.stdout, sys.stderr)
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_exit_code(given or ["--help"]))
 
@@ -64,7 +93,19 @@ def _exit_code(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was finished is stored, run the same command again to go on.", err=True)
         return EXIT_INTERRUPTED
+    except OSError as error:
+        # What the disk, the network or a permission refuses is said with its place; there is nothing to debug.
+        return _refuse(_os_error_line(error))
+    except Exception as error:  # the last place that can keep a traceback from the user, and for the developer
+        click.echo(f"error: {report_failure(error, arguments)}", err=True)
+        return EXIT_FAILED
     return code if isinstance(code, int) else EXIT_DONE
+
+
+def _os_error_line(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    place = f"'{error.filename}': " if error.filename else ""
+    return f"{place}{reason}; make room or correct the path, and run the same command again."
 
 
 def _refuse(message: str) -> int:

@@ -2,93 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from bcos_eval.errors import InputError
-
+from .request_options import request_options, requested
 from .stored import echo_note
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-DEFAULT_OUT = Path("runs")
-_AUTO = "auto"
-_RANDOM = "random"
-
-
-def _read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Make the values of the file the defaults, so that options on the command line win."""
-    if path is not None:
-        from bcos_eval.engine.config_file import read_config
-
-        allowed = {str(option.name) for option in context.command.params} - {"config"}
-        context.default_map = {**(context.default_map or {}), **read_config(path, allowed)}
-    return path
-
-
-# What `run` and `aggatt` are asked for in the same words.
-_REQUEST_OPTIONS = (
-    click.option(
-        "--model",
-        multiple=True,
-        help="Model name, or FILE.py:FACTORY to run a file of your own; repeats and accepts commas.",
-    ),
-    click.option(
-        "--metric",
-        multiple=True,
-        help="Metric, NAME or NAME/PRESET, or FILE.py:FUNCTION to run a file of your own; repeats and accepts "
-        "commas.",
-    ),
-    click.option(
-        "--method",
-        multiple=True,
-        help="Explainer, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.  "
-        "[default: bcos on B-cos models, else gradcam,intgrad,lime]",
-    ),
-    click.option("--dataset", default="shapes", help="Dataset name."),
-    click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset."),
-    click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file, or `random`; repeats."),
-    click.option("--samples", type=int, default=100, help="At most so many stimuli of each kind."),
-    click.option("--seed", type=int, default=0, help="Seed of every random draw."),
-    click.option("--device", default=_AUTO, help="auto, cpu, cuda, cuda:1, …"),
-    click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="Folder of results."),
-    click.option(
-        "--pool",
-        default="own",
-        help="Whose confident images grids are made of: each model's own, or shared by all models, so that their "
-        "scores can be compared in pairs.",
-    ),
-    click.option(
-        "--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method or metric; repeats."
-    ),
-    click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        callback=_read_config,
-        is_eager=True,
-        help="TOML file with the same keys as these options, which win over it.",
-    ),
-    click.option("--quiet", is_flag=True, help="Show no progress bars."),
-)
-
-
-def request_options(command: Command) -> Command:
-    """Give a command the options that say what to evaluate, see `requested`."""
-    for option in reversed(_REQUEST_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.command("run")
 @request_options
-@click.option("--batch-size", default=_AUTO, help="Stimuli per batch, or auto.")
+@click.option("--batch-size", default="auto", help="Stimuli per batch, or auto.")
 @click.option("--executor", default="local", help="Who computes: local (ray will come).")
 @click.option("--dry-run", is_flag=True, help="Print the plan and compute nothing.")
 def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Evaluate explainers on models, and print the leaderboard rows."""
+    """Evaluate explainers on models and print the leaderboard."""
+    request = requested(options)
+
     from bcos_eval.engine.outline import outline
     from bcos_eval.engine.progress import Progress
     from bcos_eval.engine.run import run
@@ -102,7 +33,6 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     from bcos_eval.reports.tables.table import render
     from bcos_eval.store.shards import Store
 
-    request = requested(options)
     if dry_run:
         click.echo(outline(request), nl=False)
         return
@@ -114,66 +44,3 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
         echo_note(text)
     click.echo(render(counted_leaderboard(result.shards), "md"), nl=False)
     click.echo(f"leaderboard: {path}")
-
-
-def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, imported late because it loads torch
-    """Return the request that the values of `request_options` and of run's own options make.
-
-    Raises:
-        InputError: If no run can be made of them.
-    """
-    from bcos_eval.engine.request import RunRequest, split_names
-    from bcos_eval.user_code.model import models_named
-
-    models, model_files = models_named(split_names(options["model"]))
-    return RunRequest(
-        models=models,
-        metrics=split_names(options["metric"]),
-        methods=split_names(options["method"]),
-        dataset=options["dataset"],
-        data_dir=options["data_dir"],
-        n_samples=options["samples"],
-        seed=options["seed"],
-        device=options["device"],
-        batch_size=_batch_size(options["batch_size"]),
-        executor=options["executor"],
-        pool=options["pool"],
-        settings=tuple(options["param"]),
-        weights=weights_by_model(options["weights"], models, model_files),
-        model_files=model_files,
-    )
-
-
-def _batch_size(text: str) -> int | None:
-    if text == _AUTO:
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise InputError(f"--batch-size '{text}' is not allowed; give a number or auto.") from error
-
-
-def weights_by_model(
-    texts: Sequence[str], models: Sequence[str], model_files: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Return the weights of each model from `--weights MODEL=FILE`; `--weights FILE` will do with one model.
-
-    MODEL is as given to `--model`, or the name in tables, which is the key of `model_files` for the user's own.
-
-    Raises:
-        InputError: If it is not clear whose weights a file holds.
-    """
-    found = {}
-    names = {file: name for name, file in (model_files or {}).items()}
-    for text in texts:
-        model, equals, file = text.partition("=")
-        model = names.get(model, model)
-        if equals and model in models:
-            found[model] = file
-        elif len(models) == 1:
-            found[models[0]] = text
-        elif text == _RANDOM:
-            found.update(dict.fromkeys(models, _RANDOM))
-        else:
-            raise InputError(f"--weights '{text}': with several models write MODEL=FILE, MODEL being one of them.")
-    return found

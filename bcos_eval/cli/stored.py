@@ -11,6 +11,9 @@ import click
 if TYPE_CHECKING:
     from bcos_eval.store.shards import StoredShard
 
+# Where `run` stores results, and the commands that read them look, if no folder is named.
+DEFAULT_OUT = Path("runs")
+
 
 def stored_shards(folder: Path) -> Sequence[StoredShard]:
     """Return the shards that a table of a folder is made of; say on standard error what is left out.

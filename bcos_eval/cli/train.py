@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .names import registered_name
+
 
 @click.command("train")
 @click.option("--model", required=True, help="Model name.")
@@ -53,7 +55,9 @@ def train_command(
     device: str,
     compiled: bool,
 ) -> None:
-    """Train a model by the recipe of the shipped weights."""
+    """Train a model as the shipped weights were."""
+    model, dataset = registered_name("model", model), registered_name("dataset", dataset)
+
     from dataclasses import replace
 
     from bcos_eval.models import model_info

@@ -1,66 +1,69 @@
 from __future__ import annotations
 
-import shutil
+import sys
 
 import pytest
 
-from bcos_eval.cli.catalogue import as_text, list_models, text_rows
-from bcos_eval.models import MODELS, load, load_model, published_weights, shipped_card, shipped_weights
-from bcos_eval.models.registry import IMAGENET_SIDE, counted_parameters, n_parameters
-
-WIDEST = 160
+from bcos_eval.cli import catalogue
+from bcos_eval.cli.catalogue import KINDS, catalogue_text, registered, source_digests
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_the_stated_number_of_parameters_is_the_network_s(name):
-    assert n_parameters(MODELS[name]) == counted_parameters(MODELS[name])
+def test_the_committed_file_is_what_the_registries_say():
+    committed = catalogue._FILE.read_text(encoding="utf-8")
+    assert committed == catalogue_text(), "run `python -m bcos_eval.cli.catalogue`"
 
 
-def test_published_networks_have_the_stated_input_size():
-    import torch
-
-    with torch.device("meta"):
-        sizes = {MODELS[name].build("imagenet", 2).input_size for name in ("bcos_resnet18", "vitc_ti_patch1_14")}
-    assert sizes == {IMAGENET_SIDE}
+def test_the_file_gives_the_rows_of_the_registries():
+    written = catalogue._written()
+    assert written is not None
+    assert written.sections == registered().sections
 
 
-def test_a_model_s_row_names_its_weights_with_their_accuracy():
-    row = next(row for row in list_models() if row["name"] == "bcos_resnet50")
-    found = {weights["dataset"]: weights for weights in row["weights"]}
-    assert set(found) == {*shipped_weights("bcos_resnet50"), "imagenet"}
-    card = shipped_card(shipped_weights("bcos_resnet50")["shapes"])
-    assert found["shapes"]["top1_percent"] == pytest.approx(100 * card["val_top1"])
-    assert found["imagenet"]["top1_percent"] == 75.88
-    assert found["imagenet"]["from"] == published_weights("bcos_resnet50").url
+def test_digests_cover_every_registering_package():
+    packages = {name.split("/")[0] for name in source_digests()}
+    assert packages == set(catalogue._SOURCE_PACKAGES)
+    assert {"bcos_eval.baselines/gradcam.py", "bcos_eval.models/weights/resnet18-shapes.json"} <= {
+        *source_digests()
+    }
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if shipped_weights(name)])
-def test_rows_of_shipped_weights_describe_the_network_that_is_loaded(name):
-    (row,) = (row for row in list_models() if row["name"] == name)
-    for weights in row["weights"]:
-        if weights["from"] != "shipped":
-            assert weights["parameters"] == row["parameters"]
-            assert weights["input_size"] == row["input_size"]
-            continue
-        model = load_model(name, dataset=weights["dataset"])
-        assert weights["parameters"] == sum(parameter.numel() for parameter in model.parameters())
-        assert weights["input_size"] == model.input_size
-        assert weights["sha256_prefix"].startswith(model.weights_id)
-        assert weights["intact"] is True
+@pytest.fixture
+def without_torch(monkeypatch):
+    """Lets the catalogue believe that torch is not loaded."""
+    monkeypatch.delitem(sys.modules, "torch")
 
 
-def test_damaged_weights_are_listed_as_damaged(tmp_path, monkeypatch):
-    path = shipped_weights("bcos_resnet18")["shapes"]
-    shutil.copy(path.with_suffix(".json"), tmp_path)
-    (tmp_path / path.name).write_bytes(path.read_bytes()[:-1])
-    monkeypatch.setattr(load, "WEIGHTS_DIR", tmp_path)
-    rows = {row["name"]: row for row in text_rows("models", list_models())}
-    assert rows["bcos_resnet18"]["shapes"] == "damaged"
-    assert rows["bcos_resnet50"]["imagenet"] == "75.9 %"
+def test_other_sources_make_the_registries_answer(monkeypatch, without_torch):
+    monkeypatch.setattr(catalogue, "registered", lambda: "the registries")
+    assert catalogue.catalogue() != "the registries"
+    monkeypatch.setattr(catalogue, "source_digests", lambda: {**source_digests(), "bcos_eval.metrics/new.py": "0"})
+    assert catalogue.catalogue() == "the registries"
 
 
-def test_the_table_of_models_fits_a_wide_terminal():
-    lines = as_text(text_rows("models", list_models())).splitlines()
-    assert max(map(len, lines)) <= WIDEST
-    assert lines[0].split()[:6] == ["name", "family", "parameters", "input", "shapes", "tiny_imagenet20"]
-    assert len(lines) == len(MODELS) + 1
+@pytest.mark.parametrize("content", [None, "", "{", "{}"])
+def test_a_missing_or_damaged_file_makes_the_registries_answer(monkeypatch, without_torch, tmp_path, content):
+    path = tmp_path / "catalogue.json"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(catalogue, "_FILE", path)
+    monkeypatch.setattr(catalogue, "registered", lambda: "the registries")
+    assert catalogue.catalogue() == "the registries"
+
+
+def test_a_shipped_file_that_is_not_its_card_s_is_not_intact(monkeypatch, tmp_path):
+    card = {"from": "shipped", "dataset": "shapes", "sha256_prefix": "0" * 64}
+    assert catalogue._intact("bcos_resnet18", card) is False
+    assert catalogue._intact("no_such_model", card) is False
+    assert catalogue._intact("bcos_resnet18", {"from": "https://…"}) is None
+
+
+def test_line_ends_do_not_matter(tmp_path):
+    for name, text in (("unix", b"a\nb\n"), ("windows", b"a\r\nb\r\n")):
+        (tmp_path / name).write_bytes(text)
+    assert catalogue._digest(tmp_path / "unix") == catalogue._digest(tmp_path / "windows")
+
+
+def test_every_kind_has_names():
+    sections = registered().sections
+    assert tuple(sections) == KINDS
+    assert all(row["name"] for rows in sections.values() for row in rows)

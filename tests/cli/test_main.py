@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import errno
 import json
 import re
 
+import click
 import pandas as pd
 import pytest
 from PIL import Image
 
 from bcos_eval import data as data_package
 from bcos_eval import models as models_package
-from bcos_eval.cli.main import main
+from bcos_eval.cli.main import COMMANDS, bcos_eval, main
 from bcos_eval.data import DatasetInfo
 from bcos_eval.data import registry as data_registry
 from bcos_eval.models import ModelInfo
+from bcos_eval.version import __version__
 
 GRIDS = ("--param", "grid_pg.n=2")
 
@@ -171,15 +174,36 @@ def test_an_interruption_exits_with_130_and_says_how_to_go_on(run, monkeypatch):
     assert err.strip() == expected
 
 
-def test_a_bug_is_not_hidden_and_keeps_what_was_stored(run, monkeypatch, tmp_path, call):
+def test_a_bug_is_told_in_one_line_logged_and_keeps_what_was_stored(run, monkeypatch, tmp_path, call):
+    folder = tmp_path / "out"
     assert run("--model", "bcos_toy", "--metric", "energy_pg")[0] == 0
     monkeypatch.setattr("bcos_eval.engine.task.score_batch", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        main(["run", "--model", "bcos_toy", "--metric", "pointing_game", "--dataset", "toy", "--weights", "random",
-              "--out", str(tmp_path / "out")])  # fmt: skip
-    outcomes = [one["outcome"] for one in json.loads((tmp_path / "out" / "manifest.json").read_text())["runs"]]
+    code, out, err = run("--model", "bcos_toy", "--metric", "pointing_game", "--quiet")
+    assert (code, out) == (1, "")
+    assert err == (
+        f"error: ZeroDivisionError: division by zero; this is a fault of bcos-eval {__version__}, "
+        f"please report it with '{folder}/error.log'.\n"
+    )
+    log = (folder / "error.log").read_text()
+    assert "bcos-eval run --dataset toy" in log
+    assert "Traceback (most recent call last)" in log
+    assert log.rstrip().endswith("ZeroDivisionError: division by zero")
+    outcomes = [one["outcome"] for one in json.loads((folder / "manifest.json").read_text())["runs"]]
     assert outcomes == ["finished", "failed"]
-    assert call("leaderboard", tmp_path / "out")[0] == 0
+    assert call("leaderboard", folder)[0] == 0
+
+
+def test_what_the_system_refuses_is_told_in_one_line(run, monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "/results/a.parquet")
+
+    monkeypatch.setattr("bcos_eval.engine.task.score_batch", full)
+    code, out, err = run("--model", "bcos_toy", "--metric", "energy_pg", "--quiet")
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: '/results/a.parquet': No space left on device; make room or correct the path, and run the same "
+        "command again.\n"
+    )
 
 
 @pytest.mark.parametrize("kind", ["models", "methods", "metrics", "datasets"])
@@ -286,8 +310,13 @@ def test_without_arguments_the_help_is_shown(call):
 
 
 def test_every_option_has_help(call):
-    from bcos_eval.cli.main import bcos_eval
-
-    for command in bcos_eval.commands.values():
+    for name in COMMANDS:
+        command = bcos_eval.get_command(click.Context(bcos_eval), name)
         options = [option for option in command.params if option.param_type_name == "option"]
         assert [option.name for option in options if not option.help] == []
+
+
+def test_the_help_has_the_commands_own_lines():
+    for name, line in COMMANDS.items():
+        command = bcos_eval.get_command(click.Context(bcos_eval), name)
+        assert command.get_short_help_str(limit=120) == line, name

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bcos_eval.engine.config_file import read_config
+from bcos_eval.cli.config_file import read_config
 from bcos_eval.errors import InputError
 
 ALLOWED = ("model", "metric", "batch_size", "param", "seed")

@@ -1,0 +1,27 @@
+"""`bcos-eval figures`: what is drawn from a store without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .names import split_names
+from .stored import DEFAULT_OUT, echo_note
+
+
+@click.command("figures")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=DEFAULT_OUT)
+@click.option("--only", multiple=True, help="Figure name; repeats and accepts commas.  [default: all]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the figures.")
+def figures_command(folder: Path, only: tuple[str, ...], out: Path) -> None:
+    """Draw figures from stored results.
+
+    DIR is runs by default.
+    """
+    from bcos_eval.reports.figures.figures import draw
+    from bcos_eval.store.atomic_write import require_writable
+
+    require_writable(out)
+    for path in draw(folder, split_names(only), out, note=echo_note):
+        click.echo(path)

@@ -1,0 +1,81 @@
+"""`bcos-eval list`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from .catalogue import catalogue
+
+Row = Mapping[str, Any]
+
+_MILLION = 1e6
+
+# What a reader of the table, unlike a program, is not told by the rows.
+_NOTES: Mapping[str, str] = {
+    "models": (
+        "Parameters and input are those of the networks for ImageNet, whose weights are fetched when first used; "
+        "weights for other datasets are shipped, and are of smaller networks (--json says how small)."
+    ),
+}
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(["models", "methods", "metrics", "datasets"]))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def list_command(kind: str, as_json: bool) -> None:
+    """List what is registered."""
+    rows = catalogue().rows(kind)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        click.echo(as_text(text_rows(kind, rows)), nl=False)
+        if kind in _NOTES:
+            click.echo(_NOTES[kind], err=True)
+
+
+def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return rows as they are printed for people: models get a column of accuracies per dataset."""
+    if kind != "models":
+        return rows
+    datasets = dict.fromkeys(weights["dataset"] for row in rows for weights in row["weights"])
+    return [
+        {
+            "name": row["name"],
+            "family": row["family"],
+            "parameters": f"{row['parameters'] / _MILLION:.1f} M",
+            "input": row["input_size"],
+            **{dataset: _accuracy(row["weights"], dataset) for dataset in datasets},
+            "source": row["source"],
+        }
+        for row in rows
+    ]
+
+
+def _accuracy(weights: Sequence[Row], dataset: str) -> str:
+    found = [entry for entry in weights if entry["dataset"] == dataset]
+    # What is fetched is verified then, and by `bcos-eval doctor`.
+    return "".join("damaged" if entry["intact"] is False else f"{entry['top1_percent']:.1f} %" for entry in found)
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """Return rows as columns of text with a heading."""
+    if not rows:
+        return "none\n"
+    cells = [[str(key) for key in rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={item}" for key, item in value.items()) or "–"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(str, value)) or "–"
+    return "–" if value in (None, "") else str(value)

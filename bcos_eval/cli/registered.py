@@ -1,0 +1,128 @@
+"""The rows of `bcos-eval list`, from the registries themselves: slow, since they load torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bcos_eval.contract.plugins import default_presets, explainers, metrics
+
+if TYPE_CHECKING:
+    from bcos_eval.models import ModelInfo
+
+Row = dict[str, Any]
+
+
+def list_models() -> list[Row]:
+    """Return the models; parameters and input size are those of the published ImageNet network."""
+    from bcos_eval.models import MODELS
+    from bcos_eval.models.registry import IMAGENET_SIDE, n_parameters
+
+    return [
+        {
+            "name": info.name,
+            "family": info.family,
+            "bcos": info.is_bcos,
+            "parameters": n_parameters(info),
+            "input_size": IMAGENET_SIDE,
+            "weights": [*_shipped_weights_of(info), *_published_weights_of(info)],
+            "small_variant": info.small_note,
+            "source": info.source,
+        }
+        for info in MODELS.values()
+    ]
+
+
+def _shipped_weights_of(info: ModelInfo) -> list[Row]:
+    """Return the datasets that weights are shipped for, with accuracy and whether the file is its card's."""
+    from bcos_eval.models import shipped_card, shipped_intact, shipped_weights
+    from bcos_eval.models.registry import SMALL_SIDE
+
+    files = shipped_weights(info.name)
+    cards = {dataset: shipped_card(path) for dataset, path in files.items()}
+    return [
+        {
+            "dataset": dataset,
+            "top1_percent": round(100 * card["val_top1"], 2),
+            "parameters": card["parameters"],
+            "input_size": SMALL_SIDE,
+            "from": "shipped",
+            "licence": card["licence"],
+            "sha256_prefix": card.get("sha256"),
+            "intact": shipped_intact(files[dataset]),
+        }
+        for dataset, card in cards.items()
+    ]
+
+
+def _published_weights_of(info: ModelInfo) -> list[Row]:
+    from bcos_eval.models import published_weights
+    from bcos_eval.models.registry import IMAGENET_SIDE, n_parameters
+
+    published = published_weights(info.name)
+    if published is None:
+        return []
+    return [
+        {
+            "dataset": "imagenet",
+            "top1_percent": round(published.top1_percent, 2),
+            "parameters": n_parameters(info),
+            "input_size": IMAGENET_SIDE,
+            "from": published.url,
+            "licence": published.licence,
+            "sha256_prefix": published.sha256_prefix,
+            "intact": None,
+        }
+    ]
+
+
+def list_methods() -> list[Row]:
+    """Return the explainers."""
+    infos = [explainer.info for explainer in explainers().values()]
+    return [
+        {
+            "name": info.name,
+            "bcos_only": info.needs_bcos,
+            "stochastic": info.stochastic,
+            "params": dict(info.defaults),
+            "source": info.source,
+        }
+        for info in infos
+    ]
+
+
+def list_metrics() -> list[Row]:
+    """Return the metrics with all presets; `recommended` is what the plain name stands for."""
+    presets = default_presets()
+    infos = [metric.info for metric in metrics().values()]
+    return [
+        {
+            "name": f"{info.name}/{info.preset}",
+            "recommended": presets.get(info.name) == info.preset,
+            "stimulus": info.stimulus,
+            "direction": info.direction,
+            "chance": info.chance,
+            "params": dict(info.defaults),
+            "source": info.source,
+            "note": info.note,
+        }
+        for info in infos
+    ]
+
+
+def list_datasets() -> list[Row]:
+    """Return the datasets and what files they need."""
+    from bcos_eval.data import DATASETS
+
+    return [
+        {"name": info.name, "embedded": info.embedded, "needs": info.needs, "summary": info.summary}
+        for info in DATASETS.values()
+    ]
+
+
+REGISTERED: Mapping[str, Callable[[], list[Row]]] = {
+    "models": list_models,
+    "methods": list_methods,
+    "metrics": list_metrics,
+    "datasets": list_datasets,
+}

@@ -1,0 +1,150 @@
+"""The options that say what to evaluate, which `run` and `aggatt` share, and the request they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bcos_eval.errors import InputError
+
+from .config_file import read_config
+from .names import registered_name, registered_names
+from .stored import DEFAULT_OUT
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_AUTO = "auto"
+_RANDOM = "random"
+
+
+def _read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Make the values of the file the defaults, so that options on the command line win."""
+    if path is not None:
+        allowed = {str(option.name) for option in context.command.params} - {"config"}
+        context.default_map = {**(context.default_map or {}), **read_config(path, allowed)}
+    return path
+
+
+# What `run` and `aggatt` are asked for in the same words.
+_REQUEST_OPTIONS = (
+    click.option(
+        "--model",
+        multiple=True,
+        help="Model name, or FILE.py:FACTORY to run a file of your own; repeats and accepts commas.",
+    ),
+    click.option(
+        "--metric",
+        multiple=True,
+        help="Metric, NAME or NAME/PRESET, or FILE.py:FUNCTION to run a file of your own; repeats and accepts "
+        "commas.",
+    ),
+    click.option(
+        "--method",
+        multiple=True,
+        help="Explainer, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.  "
+        "[default: bcos on B-cos models, else gradcam,intgrad,lime]",
+    ),
+    click.option("--dataset", default="shapes", help="Dataset name."),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset."),
+    click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file, or `random`; repeats."),
+    click.option("--samples", type=int, default=100, help="At most so many stimuli of each kind."),
+    click.option("--seed", type=int, default=0, help="Seed of every random draw."),
+    click.option("--device", default=_AUTO, help="auto, cpu, cuda, cuda:1, …"),
+    click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="Folder of results."),
+    click.option(
+        "--pool",
+        default="own",
+        help="Whose confident images grids are made of: each model's own, or shared by all models, so that their "
+        "scores can be compared in pairs.",
+    ),
+    click.option(
+        "--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method or metric; repeats."
+    ),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        callback=_read_config,
+        is_eager=True,
+        help="TOML file with the same keys as these options, which win over it.",
+    ),
+    click.option("--quiet", is_flag=True, help="Show no progress bars."),
+)
+
+
+def request_options(command: Command) -> Command:
+    """Give a command the options that say what to evaluate, see `requested`."""
+    for option in reversed(_REQUEST_OPTIONS):
+        command = option(command)
+    return command
+
+
+def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, imported late because it loads torch
+    """Return the request that the values of `request_options` and of run's own options make.
+
+    Raises:
+        InputError: If no run can be made of them.
+    """
+    # Names first: what is misspelt is refused before torch is loaded.
+    given_models = registered_names("model", options["model"])
+    metrics = registered_names("metric", options["metric"])
+    methods = registered_names("method", options["method"])
+    dataset = registered_name("dataset", options["dataset"])
+
+    from bcos_eval.engine.request import RunRequest
+    from bcos_eval.user_code.model import models_named
+
+    models, model_files = models_named(given_models)
+    return RunRequest(
+        models=models,
+        metrics=metrics,
+        methods=methods,
+        dataset=dataset,
+        data_dir=options["data_dir"],
+        n_samples=options["samples"],
+        seed=options["seed"],
+        device=options["device"],
+        batch_size=_batch_size(options["batch_size"]),
+        executor=options["executor"],
+        pool=options["pool"],
+        settings=tuple(options["param"]),
+        weights=weights_by_model(options["weights"], models, model_files),
+        model_files=model_files,
+    )
+
+
+def _batch_size(text: str) -> int | None:
+    if text == _AUTO:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"--batch-size '{text}' is not allowed; give a number or auto.") from error
+
+
+def weights_by_model(
+    texts: Sequence[str], models: Sequence[str], model_files: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the weights of each model from `--weights MODEL=FILE`; `--weights FILE` will do with one model.
+
+    MODEL is as given to `--model`, or the name in tables, which is the key of `model_files` for the user's own.
+
+    Raises:
+        InputError: If it is not clear whose weights a file holds.
+    """
+    found = {}
+    names = {file: name for name, file in (model_files or {}).items()}
+    for text in texts:
+        model, equals, file = text.partition("=")
+        model = names.get(model, model)
+        if equals and model in models:
+            found[model] = file
+        elif len(models) == 1:
+            found[models[0]] = text
+        elif text == _RANDOM:
+            found.update(dict.fromkeys(models, _RANDOM))
+        else:
+            raise InputError(f"--weights '{text}': with several models write MODEL=FILE, MODEL being one of them.")
+    return found
