@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .names import registered_names
+from .parameter_types import SEED
 from .request_options import weights_by_model
 
 DEFAULT_MODELS = ("bcos_resnet50,resnet50",)
@@ -59,7 +60,7 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
     help="Run slow alternatives for one target and count it for all.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.  [default: torch's choice]")
-@click.option("--seed", type=int, default=0, help="Seed of scenes, targets and samples.")
+@click.option("--seed", type=SEED, default=0, help="Seed of scenes, targets and samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, with all repetitions.")
 @click.option("--quick", is_flag=True, is_eager=True, callback=_quick_defaults, help="Small network and images.")
 @click.option("--quiet", is_flag=True, help="Show no progress bars.")

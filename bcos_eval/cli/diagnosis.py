@@ -9,10 +9,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bcos_eval.errors import InputError
 from bcos_eval.version import __version__
+
+if TYPE_CHECKING:
+    from bcos_eval.data import DatasetInfo
 
 PACKAGE = "bcos-eval"
 State = Literal["ok", "absent", "broken"]
@@ -49,7 +52,8 @@ def diagnose(data_dir: Path | None = None, *, full: bool = False) -> Iterator[Fi
     """Yield what is installed, what weights and data there are, and how fast the machine is.
 
     Args:
-        data_dir: Folder of the datasets' folders, or one of these; None takes `$BCOS_EVAL_DATA`.
+        data_dir: Folder of the datasets' folders, or one of these, whatever it is called; None takes
+            `$BCOS_EVAL_DATA`.
         full: Whether to time ResNet-50 on 224×224 images too.
     """
     packages = list(package_findings())
@@ -102,7 +106,7 @@ def cached_findings() -> Iterator[Finding]:
 def dataset_findings(data_dir: Path | None = None) -> Iterator[Finding]:
     """Yield the datasets, with the number of images, a few of which are read."""
     from bcos_eval.data import DATASETS
-    from bcos_eval.data.registry import DATA_VARIABLE
+    from bcos_eval.data.registry import DATA_VARIABLE, usual_folder
 
     root = data_dir or (Path(text) if (text := os.environ.get(DATA_VARIABLE)) else None)
     if data_dir is not None and not data_dir.is_dir():
@@ -111,11 +115,9 @@ def dataset_findings(data_dir: Path | None = None) -> Iterator[Finding]:
         if info.embedded:
             yield Finding("datasets", info.name, "ok", "embedded")
             continue
-        places = [root / folder for folder in info.folders] if root else []
-        # `run --data-dir` takes the dataset's own folder, which $BCOS_EVAL_DATA is not.
-        if data_dir is not None and data_dir.resolve().name in info.folders:
-            places.append(data_dir)
-        place = next((place for place in places if place.is_dir()), None)
+        place = None if root is None else usual_folder(info, root)
+        if place is None and data_dir is not None and _is_folder_of(info, data_dir):
+            place = data_dir
         if place is None:
             where = f"no {info.folders[0]}/ in {root}" if root else f"${DATA_VARIABLE} is not set"
             yield Finding("datasets", info.name, "absent", where, f"wanted: {info.needs}")
@@ -200,6 +202,22 @@ def _cached(path: Path, sha256_prefix: str, url: str) -> Finding:
             "weights", path.name, "ok", f"cached, {path.stat().st_size / _MILLION:.1f} MB, digest verified"
         )
     return Finding("weights", path.name, "broken", "not the published file", f"delete {path}; it comes from {url}")
+
+
+def _is_folder_of(info: DatasetInfo, place: Path) -> bool:
+    """Whether a folder is a dataset's own, as `run --data-dir` takes it: by its name, else by its content."""
+    from bcos_eval.data import DATASETS, load_dataset
+    from bcos_eval.data.registry import usual_folder
+
+    name = place.resolve().name
+    if name in info.folders or any(name in other.folders for other in DATASETS.values()):
+        return name in info.folders
+    if any(usual_folder(other, place) for other in DATASETS.values()):
+        return False
+    try:
+        return len(load_dataset(info.name, place)) > 0
+    except (InputError, OSError):
+        return False
 
 
 def _dataset(name: str, place: Path) -> Finding:

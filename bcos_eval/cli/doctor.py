@@ -21,7 +21,7 @@ _MARKS = {"ok": "ok", "absent": "–", "broken": "BROKEN"}
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="Folder that holds the datasets' folders, or one of these.  [default: $BCOS_EVAL_DATA]",
+    help="Folder that holds the datasets' folders, or one of these, as for run.  [default: $BCOS_EVAL_DATA]",
 )
 @click.option("--full", is_flag=True, help="Time ResNet-50 on 224×224 images too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

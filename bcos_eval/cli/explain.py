@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from .names import registered_name, registered_names
+from .parameter_types import SEED, device_option
+from .pictures import picture_files, picture_places
 
 
 @click.command("explain")
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("pictures", metavar="PICTURE|FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", required=True, help="Model name, or FILE.py:FACTORY to run a file of your own.")
 @click.option(
     "--method",
@@ -19,35 +21,55 @@ from .names import registered_name, registered_names
     help="Explainer, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.  "
     "[default: as for run]",
 )
-@click.option("--target", help="Class to explain, by name or index.  [default: the predicted one]")
+@click.option(
+    "--target",
+    multiple=True,
+    help="Class to explain, by name or index, or top2, top3, … for the most likely ones; repeats.  "
+    "[default: the predicted one]",
+)
 @click.option("--dataset", default="shapes", help="Dataset whose weights are loaded.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset, where its classes lie.")
 @click.option("--weights", help="Weights file, or `random`.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, …")
-@click.option("--seed", type=int, default=0, help="Seed of explainers that draw.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Picture to write, .png or .pdf.")
+@device_option
+@click.option("--seed", type=SEED, default=0, help="Seed of explainers that draw.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Sheet of all pictures to write, .png or .pdf, or a folder for one .png per picture.",
+)
 def explain_command(
-    images: tuple[Path, ...],
+    pictures: tuple[Path, ...],
     model: str,
     method: tuple[str, ...],
-    target: str | None,
+    target: tuple[str, ...],
     dataset: str,
+    data_dir: Path | None,
     weights: str | None,
     device: str,
     seed: int,
     out: Path,
 ) -> None:
-    """Explain images of your own and write a picture."""
-    model, dataset = registered_name("model", model), registered_name("dataset", dataset)
-    method = registered_names("method", method)
+    """Explain images of your own and write a picture.
 
-    from bcos_eval.reports.figures.explanation_picture import check_picture_path, save_explanation_picture
+    Folders stand for all image files in them and below.
+    """
+    model, dataset = registered_name("model", model), registered_name("dataset", dataset)
+    methods = registered_names("method", method)
+    places = picture_places(picture_files(pictures), out)
+
+    from bcos_eval.reports.figures.explanation_picture import save_explanation_picture
+    from bcos_eval.store.atomic_write import require_writable
     from bcos_eval.user_code.network import choose_device
 
     from .image_explanation import explain_image, load_explained_model, methods_for
 
-    check_picture_path(out)
+    for path in places:
+        require_writable(path.parent)
     note = functools.partial(click.echo, err=True)
-    network = load_explained_model(model, weights, dataset, choose_device(device), note)
-    methods = methods_for(network, method)
-    save_explanation_picture([explain_image(network, path, methods, target, seed) for path in images], out)
-    click.echo(f"picture: {out}")
+    network = load_explained_model(model, weights, dataset, data_dir, choose_device(device), note)
+    chosen = methods_for(network, methods)
+    for path, files in places.items():
+        rows = [row for file in files for row in explain_image(network, file, chosen, target, seed)]
+        save_explanation_picture(rows, path)
+        click.echo(f"picture: {path}")

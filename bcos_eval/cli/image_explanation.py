@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,9 +23,16 @@ from bcos_eval.user_code.model import load_own_model
 from bcos_eval.user_code.network import UserModel
 from bcos_eval.user_code.plugins import explainer_named
 
+_TOP = re.compile(r"top([1-9]\d*)")
+
 
 def load_explained_model(
-    name: str, weights: str | None, dataset: str, device: torch.device, note: Callable[[str], None]
+    name: str,
+    weights: str | None,
+    dataset: str,
+    data_dir: Path | None,
+    device: torch.device,
+    note: Callable[[str], None],
 ) -> Classifier | UserModel:
     """Return a registered model, or the one that `FILE.py:FACTORY` makes, which runs the file.
 
@@ -32,6 +40,7 @@ def load_explained_model(
         name: Registered name, or file and factory.
         weights: Weights file, or `random`; None for those registered.
         dataset: Dataset whose weights are loaded, and whose images have the size of a model that does not say.
+        data_dir: Folder of that dataset, where it needs one.
         device: Where to put it.
         note: Told what was assumed of a model of the user's own.
 
@@ -43,7 +52,7 @@ def load_explained_model(
     return load_own_model(
         name,
         weights=weights,
-        image_side=lambda: load_dataset(dataset)[0].image.shape[-1],
+        image_side=lambda: load_dataset(dataset, data_dir)[0].image.shape[-1],
         device=device,
         note=note,
     )
@@ -63,15 +72,15 @@ def methods_for(model: Classifier | UserModel, asked: Sequence[str]) -> tuple[st
 
 
 def explain_image(
-    model: Classifier | UserModel, path: Path, methods: Sequence[str], target: str | None, seed: int
-) -> ExplainedImage:
-    """Return the attributions of one image file for one class, at the size the model was made for.
+    model: Classifier | UserModel, path: Path, methods: Sequence[str], targets: Sequence[str], seed: int
+) -> list[ExplainedImage]:
+    """Return the attributions of one image file for each class asked for, at the size the model was made for.
 
     Args:
         model: The model.
         path: Image file.
         methods: Explainers.
-        target: Name or index of the class; None for the predicted one.
+        targets: Names or indices of classes, `top2` for the two most likely; empty for the predicted one.
         seed: Seed of explainers that draw.
 
     Raises:
@@ -81,18 +90,31 @@ def explain_image(
     image = to_tensor(size.image(read_image(path)))[None].to(next(model.parameters()).device)
     with torch.no_grad():
         probabilities = model.probability(model(model.encode(image)))[0]
-    index = int(probabilities.argmax()) if target is None else _class_index(model, target)
-    targets = torch.tensor([[index]], device=image.device)
-    return ExplainedImage(
-        image=image[0],
-        target_name=model.class_names[index],
-        probability=float(probabilities[index]),
-        maps={
-            explainer_named(method).info.name: explain(model, image, targets, method, seed=seed)[0, 0]
-            for method in methods
-        },
-        colour=_colour(model, image, targets) if model.is_bcos else None,
-    )
+    ranked = probabilities.argsort(descending=True, stable=True).tolist()
+    named = [index for target in targets or ("top1",) for index in _class_indices(model, target, ranked)]
+    indices = list(dict.fromkeys(named))
+    classes = torch.tensor([indices], device=image.device)  # (1, K)
+    maps = {
+        explainer_named(method).info.name: explain(model, image, classes, method, seed=seed)[0]
+        for method in methods
+    }
+    return [
+        ExplainedImage(
+            image=image[0],
+            target_name=model.class_names[index],
+            probability=float(probabilities[index]),
+            maps={method: values[k] for method, values in maps.items()},
+            colour=_colour(model, image, classes[:, k : k + 1]) if model.is_bcos else None,
+        )
+        for k, index in enumerate(indices)
+    ]
+
+
+def _class_indices(model: Classifier | UserModel, target: str, ranked: Sequence[int]) -> list[int]:
+    top = _TOP.fullmatch(target)
+    if top is not None and target not in model.class_names:
+        return list(ranked[: int(top[1])])
+    return [_class_index(model, target)]
 
 
 def _class_index(model: Classifier | UserModel, target: str) -> int:

@@ -12,6 +12,7 @@ from bcos_eval.errors import InputError
 
 from .config_file import read_config
 from .names import registered_name, registered_names
+from .parameter_types import SEED, device_option
 from .stored import DEFAULT_OUT
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -23,8 +24,8 @@ _RANDOM = "random"
 def _read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
     """Make the values of the file the defaults, so that options on the command line win."""
     if path is not None:
-        allowed = {str(option.name) for option in context.command.params} - {"config"}
-        context.default_map = {**(context.default_map or {}), **read_config(path, allowed)}
+        options = [option for option in context.command.params if option.name != "config"]
+        context.default_map = {**(context.default_map or {}), **read_config(path, options)}
     return path
 
 
@@ -51,8 +52,8 @@ _REQUEST_OPTIONS = (
     click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset."),
     click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file, or `random`; repeats."),
     click.option("--samples", type=int, default=100, help="At most so many stimuli of each kind."),
-    click.option("--seed", type=int, default=0, help="Seed of every random draw."),
-    click.option("--device", default=_AUTO, help="auto, cpu, cuda, cuda:1, …"),
+    click.option("--seed", type=SEED, default=0, help="Seed of every random draw."),
+    device_option,
     click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="Folder of results."),
     click.option(
         "--pool",

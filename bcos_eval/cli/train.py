@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .names import registered_name
+from .parameter_types import SEED, device_option
 
 
 @click.command("train")
@@ -38,8 +39,8 @@ from .names import registered_name
     type=click.IntRange(min=32),
     help="Side in pixels of photographs (imagenette, folder).  [default: the model's small variant]",
 )
-@click.option("--seed", type=int, default=0, help="Seed of weights, order and augmentation.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, …")
+@click.option("--seed", type=SEED, default=0, help="Seed of weights, order and augmentation.")
+@device_option
 @click.option("--compile/--no-compile", "compiled", default=True, help="Whether to use torch.compile.")
 def train_command(
     model: str,

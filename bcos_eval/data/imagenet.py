@@ -152,7 +152,7 @@ def _require_all(wnids: list[str], numbers: dict[str, int], source: Path) -> dic
 
 def _numbers_from_csv(path: Path) -> dict[str, int]:
     numbers = {}
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         for row in reader:
             number = row.get("imagenet_index") or ""
@@ -167,7 +167,7 @@ def _numbers_from_csv(path: Path) -> dict[str, int]:
 
 
 def _numbers_from_synsets(path: Path) -> dict[str, int]:
-    wnids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    wnids = [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if len(wnids) != N_CLASSES or wnids != sorted(wnids):
         raise InputError(
             f"'{path}' has {len(wnids)} lines, expected the {N_CLASSES} ImageNet ids in sorted order; restore it "

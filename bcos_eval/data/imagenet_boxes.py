@@ -65,7 +65,7 @@ class _CsvBoxes:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames is None or {"ImageId", "PredictionString"} - set(reader.fieldnames):
                 raise InputError(

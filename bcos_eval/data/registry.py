@@ -90,7 +90,8 @@ def load_dataset(
 
     Args:
         name: One of `DATASETS`.
-        data_dir: Where its files lie; by default its folder under `$BCOS_EVAL_DATA`. Embedded data need none.
+        data_dir: Where its files lie, or the folder that has them under one of the dataset's usual names; by
+            default `$BCOS_EVAL_DATA`. Embedded data need none.
         split: "val" or "train".
         size: See `DatasetOptions`; the same holds for the following.
         resize: Likewise.
@@ -110,18 +111,22 @@ def load_dataset(
     return _LOADERS[name](directory, split, DatasetOptions(size=size, resize=resize, seed=seed))
 
 
+def usual_folder(info: DatasetInfo, root: Path) -> Path | None:
+    """Return the folder in `root` that is called as a dataset's folder usually is, if there is one."""
+    return next((root / folder for folder in info.folders if (root / folder).is_dir()), None)
+
+
 def _directory(info: DatasetInfo, data_dir: Path | None) -> Path:
     if info.embedded:
         if data_dir is not None:
             raise InputError(f"dataset '{info.name}' is generated and reads no files; leave --data-dir out.")
         return Path()
     if data_dir is not None:
-        return Path(data_dir)
+        return usual_folder(info, Path(data_dir)) or Path(data_dir)
     root = os.environ.get(DATA_VARIABLE)
-    if root:
-        for folder in info.folders:
-            if (Path(root) / folder).is_dir():
-                return Path(root) / folder
+    found = usual_folder(info, Path(root)) if root else None
+    if found is not None:
+        return found
     where = f"${DATA_VARIABLE}/{info.folders[0]} does not exist" if root else f"${DATA_VARIABLE} is not set"
     raise InputError(f"dataset '{info.name}' needs its files, and {where}; pass --data-dir: {info.needs}.")
 

@@ -120,7 +120,7 @@ def _region(box: tuple[int, int, int, int]) -> Tensor:
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Numbered lines of a list file, without empty ones."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"there is no file '{path}'; --data-dir must be {_LAYOUT}.") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import click
 import pytest
 
 from bcos_eval.cli.config_file import read_config
 from bcos_eval.errors import InputError
 
-ALLOWED = ("model", "metric", "batch_size", "param", "seed")
+ALLOWED = (
+    click.Option(["--model"], multiple=True),
+    click.Option(["--metric"], multiple=True),
+    click.Option(["--param"], multiple=True),
+    click.Option(["--batch-size"]),
+    click.Option(["--seed"]),
+)
 
 
 @pytest.fixture
@@ -53,3 +60,32 @@ def test_a_parameter_without_its_owner_is_an_error(write):
     with pytest.raises(InputError) as caught:
         read_config(path, ALLOWED)
     assert str(caught.value) == f"--config '{path}': [param] holds 'n' without a table; write [param.n]."
+
+
+def test_a_single_value_will_do_where_several_are_taken(write):
+    assert read_config(write('model = "a"\nparam = "grid_pg.n=2"'), ALLOWED) == {
+        "model": ["a"],
+        "param": ["grid_pg.n=2"],
+    }
+
+
+def test_several_values_where_one_is_taken_are_an_error(write):
+    path = write("seed = [1, 2]")
+    with pytest.raises(InputError) as caught:
+        read_config(path, ALLOWED)
+    assert str(caught.value) == f"--config '{path}': seed is a list; --seed takes one value."
+
+
+def test_a_table_where_values_are_taken_is_an_error(write):
+    path = write("[batch-size]\nn = 1")
+    with pytest.raises(InputError) as caught:
+        read_config(path, ALLOWED)
+    assert str(caught.value) == (
+        f"--config '{path}': [batch_size] is a table; write batch_size = …, as for --batch-size."
+    )
+
+
+def test_a_byte_order_mark_does_not_count(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_bytes(b'\xef\xbb\xbfmodel = "a"\r\n')
+    assert read_config(path, ALLOWED) == {"model": ["a"]}

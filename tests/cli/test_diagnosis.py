@@ -151,6 +151,17 @@ def test_absent_data_are_no_fault_and_wrong_ones_are(tmp_path, monkeypatch):
     assert named(dataset_findings(missing), str(missing)).state == "broken"
 
 
+def test_a_folder_is_found_under_any_name_by_its_content(tmp_path):
+    from PIL import Image
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    findings = list(dataset_findings(tmp_path))
+    assert named(findings, "folder").text == f"2 images in {tmp_path}"
+    assert named(findings, "tiny_imagenet20").state == "absent"
+
+
 def test_unreadable_images_are_hinted_at(tmp_path):
     from PIL import Image
 

@@ -148,6 +148,11 @@ OK = ("--model", "bcos_toy", "--metric", "energy_pg")
             (*OK, "--dataset", "folder", "--data-dir", "/nonexistent"),
             "there is no directory '/nonexistent'; --data-dir must be …",
         ),
+        (
+            (*OK, "--device", "gpu"),
+            "Invalid value for '--device': there is no device 'gpu'; give auto, cpu, cuda or cuda:1, ….",
+        ),
+        ((*OK, "--seed", "-1"), "Invalid value for '--seed': -1 is not in the range x>=0."),
         ((*OK, "--no-such-option"), "No such option …--no-such-option…."),
         (
             (*OK, "--config", "/nonexistent.toml"),
@@ -273,6 +278,23 @@ def test_explain_writes_a_picture(call, tmp_path):
     assert (code, out) == (0, f"picture: {picture}\n")
     with Image.open(picture) as drawn:
         assert drawn.format == "PNG"
+
+
+def test_explain_takes_folders_and_the_most_likely_classes(call, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, colour in (("red.png", (250, 10, 10)), ("blue.png", (10, 10, 250))):
+        Image.new("RGB", (12, 10), colour).save(folder / name)
+    arguments = ("--model", "bcos_toy", "--weights", "random", "--dataset", "toy", "--device", "cpu")
+    code, out, _ = call("explain", folder, *arguments, "--target", "top2", "--out", tmp_path / "out")
+    assert (code, out) == (0, f"picture: {tmp_path}/out/blue.png\npicture: {tmp_path}/out/red.png\n")
+    sizes = []
+    for target in ("top1", "top3"):
+        sheet = tmp_path / f"{target}.png"
+        assert call("explain", folder, *arguments, "--target", target, "--out", sheet)[0] == 0
+        with Image.open(sheet) as drawn:
+            sizes.append(drawn.height)
+    assert sizes[1] > 2 * sizes[0]
 
 
 @pytest.mark.parametrize(

@@ -255,3 +255,12 @@ def test_shared_photographs_have_the_numbers_and_names_of_their_index(data_dir):
     assert dataset.class_names[dataset.labels[0]] == "goldfish"
     for index in range(0, 120, 10):
         assert dataset[index].image.shape == (3, 32, 32)
+
+
+def test_byte_order_marks_of_windows_programs_do_not_count(root):
+    (root / "index.csv").write_bytes(b"\xef\xbb\xbfwnid,imagenet_index\r\nn01443537,7\r\nn01440764,9\r\n")
+    boxes = b"\xef\xbb\xbfImageId,PredictionString\r\nn01440764_1,n01440764 1 2 20 25\r\n"
+    (root / "LOC_val_solution.csv").write_bytes(boxes)
+    dataset = ImageNetDataset(root, size=30, resize=30)
+    assert dataset.labels == (9, 7)
+    assert torch.equal(dataset[0].region, region_from_painting((1, 2, 20, 25)))

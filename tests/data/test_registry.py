@@ -89,3 +89,13 @@ def test_shared_folders_are_found_under_other_names(monkeypatch, data_dir, name,
     dataset = load_dataset(name)
     assert dataset.name == name
     assert len(dataset) == count
+
+
+def test_the_folder_that_holds_a_dataset_s_folder_will_do(tmp_path):
+    from PIL import Image
+
+    for name in ("a", "b"):
+        (tmp_path / "folder" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "folder" / name / "1.png")
+    assert load_dataset("folder", tmp_path).class_names == ("a", "b")
+    assert load_dataset("folder", tmp_path / "folder").class_names == ("a", "b")
