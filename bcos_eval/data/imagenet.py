@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 from typing import Literal
 
-from torch import Tensor
 from torchvision.models import ResNet50_Weights
 
 from bcos_eval.errors import InputError
 
-from .image_file import read_image, to_tensor
-from .imagenet_boxes import find_boxes
-from .listing import class_directories, class_images, listing_digest, require_directory
+from .boxes import KAGGLE_CSV, boxes_as_shown, imagenet_boxes, kaggle_classes
+from .digest import dataset_digest, file_digests
+from .image_file import read_photograph, to_tensor
+from .listing import class_directories, class_images, image_files, require_directory
 from .sample import Sample
-from .transform import Box, EvaluationTransform
+from .text_file import read_rows, read_text
+from .transform import EvaluationTransform
 
 N_CLASSES = 1000
 
 _LAYOUT = "a folder with val/<wnid>/*.JPEG, or that val folder itself"
+# Where Kaggle's archive has its images; its tables lie at the top of it, its XML files in ILSVRC/Annotations.
+_KAGGLE_IMAGES = ("ILSVRC", "Data", "CLS-LOC")
 _WNID = re.compile(r"n\d{8}")
 _INDEX_CSV = "index.csv"
 _SYNSETS = "LOC_synset_mapping.txt"
@@ -36,10 +38,13 @@ class ImageNetDataset:
     The class number of an id is its place among all 1000 sorted ids. It comes from `index.csv` (columns `wnid`,
     `imagenet_index`) or Kaggle's `LOC_synset_mapping.txt` beside the folders or one level up, else from the
     folders if there are exactly 1000. Ids of samples are relative paths, `<wnid>/<file>`, whichever of the two
-    folders was given. Boxes are optional: see `find_boxes`; several of the image's class are united.
+    folders was given. Boxes are optional: see `imagenet_boxes`; several of the image's class are united.
+
+    Kaggle's archive is understood as it is unpacked: its tables and boxes are found from `ILSVRC/Data/CLS-LOC/val`
+    too, and validation images that are not sorted into class folders get their class from `LOC_val_solution.csv`.
 
     Args:
-        root: The folder that holds `val` (and `train`), or the split's folder itself.
+        root: The folder that holds `val` (and `train`), the split's folder itself, or the top of Kaggle's archive.
         split: Which images.
         size: Side of the square images; 224 by default.
         resize: Shorter side before the centre crop; by default `size · 256 / 224`.
@@ -60,14 +65,13 @@ class ImageNetDataset:
     ) -> None:
         self.transform = EvaluationTransform.for_size(size, resize)
         self._root = _split_folder(require_directory(root, _LAYOUT), split)
-        class_dirs = [path for path in class_directories(self._root) if _WNID.fullmatch(path.name)]
-        numbers = _class_numbers(self._root, [path.name for path in class_dirs])
-        files = {path.name: class_images(path) for path in class_dirs}
+        beside = _folders_beside(self._root)
+        self._wnids = _wnids_of_images(self._root, beside, split)
+        numbers = _class_numbers(self._root, beside, sorted(set(self._wnids.values())))
         self.class_names = tuple(ResNet50_Weights.DEFAULT.meta["categories"])
-        self.sample_ids = tuple(name for names in files.values() for name in names)
-        self.labels = tuple(numbers[wnid] for wnid, names in files.items() for _ in names)
-        self._sizes = tuple(size for names in files.values() for size in names.values())
-        self._boxes = find_boxes([self._root, self._root.parent], split)
+        self.sample_ids = tuple(self._wnids)
+        self.labels = tuple(numbers[wnid] for wnid in self._wnids.values())
+        self._boxes = imagenet_boxes(beside, split)
 
     @property
     def has_regions(self) -> bool:
@@ -75,10 +79,11 @@ class ImageNetDataset:
         return self._boxes is not None
 
     def digest(self) -> str:
-        """Hex digest of paths, file sizes, labels, the transform and the content of box files; no pixels."""
-        samples = list(zip(self.sample_ids, self.labels, self._sizes, strict=True))
+        """Hex digest of paths, labels, the transform, and the bytes of images and box files."""
+        contents = file_digests([self._root / sample_id for sample_id in self.sample_ids])
+        samples = list(zip(self.sample_ids, self.labels, contents, strict=True))
         annotations = [] if self._boxes is None else self._boxes.digest_rows()
-        return listing_digest({"name": self.name, "transform": self.transform}, [*samples, *annotations])
+        return dataset_digest({"name": self.name, "transform": self.transform}, [*samples, *annotations])
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -92,42 +97,54 @@ class ImageNetDataset:
             InputError: If its box file cannot be parsed.
         """
         sample_id = self.sample_ids[index]
-        image = read_image(self._root / sample_id)
-        region = self._region(sample_id, image.width, image.height)
-        return Sample(sample_id, to_tensor(self.transform.image(image)), self.labels[index], region)
-
-    def _region(self, sample_id: str, width: int, height: int) -> Tensor | None:
-        wnid = sample_id.partition("/")[0]
-        found = None if self._boxes is None else self._boxes.find(Path(sample_id).stem, wnid)
-        if found is None:
-            return None
-        drawn_on = found.size or (width, height)  # scaled copies of the photographs keep the original boxes
-        scale = (width / drawn_on[0], height / drawn_on[1])
-        boxes = [_scaled(box, *scale) for box in found.boxes]
-        return self.transform.region_of_boxes(boxes, width, height)
-
-
-def _scaled(box: Box, scale_x: float, scale_y: float) -> Box:
-    xmin, ymin, xmax, ymax = box
-    # Both ends are inside the box: its edges are min and max + 1.
-    return xmin * scale_x, ymin * scale_y, (xmax + 1) * scale_x - 1, (ymax + 1) * scale_y - 1
+        photograph = read_photograph(self._root / sample_id)
+        found = None if self._boxes is None else self._boxes.find(sample_id, self._wnids[sample_id])
+        region = None
+        if found is not None:
+            boxes = boxes_as_shown(found, photograph)
+            region = self.transform.region_of_boxes(boxes, *photograph.image.size)
+        return Sample(sample_id, to_tensor(self.transform.image(photograph.image)), self.labels[index], region)
 
 
 def _split_folder(root: Path, split: str) -> Path:
-    if (root / split).is_dir():
+    if (kaggles := root.joinpath(*_KAGGLE_IMAGES) / split).is_dir():
+        folder = kaggles
+    elif (root / split).is_dir():
         folder = root / split
     elif root.name in ("train", "val") and root.name != split:
         raise InputError(f"'{root}' is not the split '{split}'; --data-dir must be {_LAYOUT}.")
     else:
         folder = root
-    if not any(_WNID.fullmatch(path.name) for path in class_directories(folder)):
-        raise InputError(f"'{folder}' has no class folders like n01440764; --data-dir must be {_LAYOUT}.")
     return folder
 
 
-def _class_numbers(folder: Path, wnids: list[str]) -> dict[str, int]:
-    """Class number of every id that has a folder."""
-    for directory in (folder, folder.parent):
+def _folders_beside(folder: Path) -> list[Path]:
+    """Where tables and boxes may lie: the folder of images, the one above, and those of Kaggle's archive."""
+    beside = [folder, folder.parent]
+    resolved = folder.resolve()
+    if resolved.parts[-len(_KAGGLE_IMAGES) - 1 : -1] == _KAGGLE_IMAGES:
+        beside += [resolved.parents[len(_KAGGLE_IMAGES)], resolved.parents[len(_KAGGLE_IMAGES) - 1]]
+    return beside
+
+
+def _wnids_of_images(folder: Path, beside: list[Path], split: str) -> dict[str, str]:
+    """Class id of every image, by its path relative to the folder, class by class."""
+    class_dirs = [path for path in class_directories(folder) if _WNID.fullmatch(path.name)]
+    if class_dirs:
+        return {name: path.name for path in class_dirs for name in class_images(path)}
+    table = next((path for place in beside if (path := place / KAGGLE_CSV[split]).is_file()), None)
+    if table is None:
+        raise InputError(f"'{folder}' has no class folders like n01440764; --data-dir must be {_LAYOUT}.")
+    classes = kaggle_classes(table)
+    found = {name: classes[Path(name).stem] for name in image_files(folder) if Path(name).stem in classes}
+    if not found:
+        raise InputError(f"'{folder}' has none of the images that '{table}' lists; --data-dir must be {_LAYOUT}.")
+    return dict(sorted(found.items(), key=lambda entry: (entry[1], entry[0])))
+
+
+def _class_numbers(folder: Path, beside: list[Path], wnids: list[str]) -> dict[str, int]:
+    """Class number of every id that has images."""
+    for directory in beside:
         if (directory / _INDEX_CSV).is_file():
             return _require_all(wnids, _numbers_from_csv(directory / _INDEX_CSV), directory / _INDEX_CSV)
         if (directory / _SYNSETS).is_file():
@@ -152,22 +169,20 @@ def _require_all(wnids: list[str], numbers: dict[str, int], source: Path) -> dic
 
 def _numbers_from_csv(path: Path) -> dict[str, int]:
     numbers = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            number = row.get("imagenet_index") or ""
-            if not row.get("wnid") or not number.isdecimal() or int(number) >= N_CLASSES:
-                raise InputError(
-                    f"'{path}', line {reader.line_num}: expected the columns wnid and imagenet_index (0 to "
-                    f"{N_CLASSES - 1}), got wnid '{row.get('wnid')}' and imagenet_index '{number}'; mend or "
-                    "remove the file."
-                )
-            numbers[row["wnid"]] = int(number)
+    for line, row in read_rows(path, "mend or remove the file"):
+        wnid, number = row.get("wnid"), row.get("imagenet_index", "")
+        if not wnid or not number.isdecimal() or int(number) >= N_CLASSES:
+            raise InputError(
+                f"'{path}', line {line}: expected the columns wnid and imagenet_index (0 to {N_CLASSES - 1}), got "
+                f"wnid '{wnid}' and imagenet_index '{number}'; mend or remove the file."
+            )
+        numbers[wnid] = int(number)
     return numbers
 
 
 def _numbers_from_synsets(path: Path) -> dict[str, int]:
-    wnids = [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    text = read_text(path, "restore it from Kaggle or remove it")
+    wnids = [line.split()[0] for line in text.splitlines() if line.strip()]
     if len(wnids) != N_CLASSES or wnids != sorted(wnids):
         raise InputError(
             f"'{path}' has {len(wnids)} lines, expected the {N_CLASSES} ImageNet ids in sorted order; restore it "

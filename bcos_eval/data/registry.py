@@ -13,6 +13,10 @@ from bcos_eval.errors import InputError, unknown_name
 from .sample import Dataset
 
 DATA_VARIABLE = "BCOS_EVAL_DATA"
+_BESIDE_CLASSES = (
+    "masks/<class>/<name>.png, boxes.csv, annotations.json (COCO) or Annotations/*.xml (VOC) beside the class "
+    "folders"
+)
 _IMAGENET_TERMS = "non-commercial research and education only (ImageNet's terms for the training images)"
 
 Split = Literal["val", "train"]
@@ -44,6 +48,7 @@ class DatasetInfo:
         summary: One line for people.
         folders: Names of its folder under `$BCOS_EVAL_DATA`, in order of preference; empty if it is embedded.
         needs: What its directory holds; empty if it is embedded.
+        regions: Where the objects' places come from, in words; empty if the dataset always knows them or never.
         licence: What weights trained on it may be used for, as far as its images decide; empty where that is for
             the user to judge.
     """
@@ -52,6 +57,7 @@ class DatasetInfo:
     summary: str
     folders: tuple[str, ...] = ()
     needs: str = ""
+    regions: str = ""
     licence: str = ""
 
     @property
@@ -162,10 +168,27 @@ def _tiny_imagenet20(directory: Path, split: Split, _: DatasetOptions) -> Datase
 
 @_register(
     DatasetInfo(
+        "tiny_imagenet",
+        "all classes of a folder in Tiny ImageNet's layout (wnids.txt), 64×64 photographs, one box each",
+        folders=("tiny_imagenet", "tiny-imagenet-200", "tiny-imagenet"),
+        needs="Tiny ImageNet's folder, with wnids.txt, words.txt, train/ and val/",
+        licence=_IMAGENET_TERMS,
+    )
+)
+def _tiny_imagenet(directory: Path, split: Split, _: DatasetOptions) -> Dataset:
+    from .tiny_imagenet import TinyImageNet
+
+    return TinyImageNet(directory, split=split)
+
+
+@_register(
+    DatasetInfo(
         "imagenet",
         "ImageNet photographs (validation folder); boxes where given",
-        folders=("imagenet", "imagenet-samples"),
-        needs="a folder with val/<wnid>/*.JPEG, or that val folder itself",
+        folders=("imagenet", "imagenet-samples", "imagenet-val"),
+        needs="a folder with val/<wnid>/*.JPEG, or that val folder itself, or the top of Kaggle's archive",
+        regions="LOC_val_solution.csv, or ILSVRC's XML files below bbox/ or Annotations/, beside val/ or where "
+        "Kaggle's archive has them",
         licence=_IMAGENET_TERMS,
     )
 )
@@ -178,9 +201,10 @@ def _imagenet(directory: Path, split: Split, options: DatasetOptions) -> Dataset
 @_register(
     DatasetInfo(
         "imagenette",
-        "ten ImageNet classes (Imagenette's layout), photographs; no boxes",
+        "ten ImageNet classes (Imagenette's layout), photographs; masks or boxes where given",
         folders=("imagenette", "imagenette2", "imagenette2-320", "imagenette2-160"),
         needs="a folder with train/<wnid>/ and val/<wnid>/ of photographs",
+        regions=_BESIDE_CLASSES,
         licence=_IMAGENET_TERMS,
     )
 )
@@ -193,9 +217,10 @@ def _imagenette(directory: Path, split: Split, options: DatasetOptions) -> Datas
 @_register(
     DatasetInfo(
         "folder",
-        "any folder with one folder of images per class; no regions",
+        "any folder with one folder of images per class; masks or boxes where given",
         folders=("folder",),
         needs="a folder with one folder of images per class",
+        regions=_BESIDE_CLASSES,
     )
 )
 def _folder(directory: Path, split: Split, options: DatasetOptions) -> Dataset:

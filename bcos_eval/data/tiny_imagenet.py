@@ -1,4 +1,4 @@
-"""`tiny_imagenet20`: twenty classes of Tiny ImageNet with one box per image."""
+"""`tiny_imagenet20` and `tiny_imagenet`: classes of Tiny ImageNet with one box per image."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from bcos_eval.errors import InputError, UnreadableImageError
 
+from .digest import dataset_digest, file_digests
 from .image_file import read_image, to_tensor
-from .listing import file_digest, image_files, listing_digest, require_directory
+from .listing import image_files, require_directory
 from .sample import Sample
+from .text_file import read_text
 
 # The class index is the place in this list.
 TINY_IMAGENET20_WNIDS = (
@@ -39,7 +41,6 @@ TINY_IMAGENET20_WNIDS = (
 )
 IMAGE_SIDE = 64
 
-_LABELS = {wnid: label for label, wnid in enumerate(TINY_IMAGENET20_WNIDS)}
 _LAYOUT = "Tiny ImageNet's folder, with words.txt, train/ and val/"
 _RESTORE = "restore the file from the Tiny ImageNet release."
 _VAL_FIELDS = ("file", "wnid", "xmin", "ymin", "xmax", "ymax")
@@ -54,12 +55,12 @@ class _Entry(NamedTuple):
     box: tuple[int, int, int, int]
 
 
-class TinyImageNet20:
-    """Twenty classes from a folder in the layout of the Tiny ImageNet release, complete or only these classes.
+class TinyImageNet:
+    """All classes of a folder in the layout of the Tiny ImageNet release, whichever they are.
 
-    Images are 64 × 64 and stay so. The validation split follows `val/val_annotations.txt`, the training split
-    the box lists of the classes in the order of `TINY_IMAGENET20_WNIDS`. Boxes are inclusive pixel indices.
-    Ids are file names, for example `val_17.JPEG`.
+    The classes are those of `wnids.txt`, in its order. Images are 64 × 64 and stay so. The validation split
+    follows `val/val_annotations.txt`, the training split the box lists of the classes. Boxes are inclusive pixel
+    indices. Ids are file names, for example `val_17.JPEG`.
 
     Args:
         root: The release's folder.
@@ -69,25 +70,28 @@ class TinyImageNet20:
         InputError: If a file is missing or a line cannot be parsed; the message names both.
     """
 
-    name = "tiny_imagenet20"
+    name = "tiny_imagenet"
     has_regions = True
 
     def __init__(self, root: Path, *, split: Literal["val", "train"] = "val") -> None:
         self._root = require_directory(root, _LAYOUT)
         self._words = root / "words.txt"
-        self.class_names = _class_names(self._words)
-        self._annotations = _annotation_files(root, split)
-        read = _val_entries if split == "val" else _train_entries
-        self._entries = tuple(entry for path in self._annotations for entry in read(root, path))
-        self._sizes = _file_sizes(root, self._entries)
+        self.wnids = self._wnids()
+        self.class_names = _class_names(self._words, self.wnids)
+        self._annotations = _annotation_files(root, split, self.wnids)
+        read = self._val_entries if split == "val" else self._train_entries
+        self._entries = tuple(entry for path in self._annotations for entry in read(path))
+        _require_images(root, self._entries)
         self.sample_ids = tuple(Path(entry.path).name for entry in self._entries)
         self.labels = tuple(entry.label for entry in self._entries)
 
     def digest(self) -> str:
-        """Hex digest of paths, file sizes, labels and the content of words and box lists; no pixels."""
-        samples = [(*entry, size) for entry, size in zip(self._entries, self._sizes, strict=True)]
-        annotations = [(path.name, file_digest(path)) for path in (self._words, *self._annotations)]
-        return listing_digest({"name": self.name}, [*samples, *annotations])
+        """Hex digest of paths, labels, and the bytes of images, words and box lists."""
+        contents = file_digests([self._root / entry.path for entry in self._entries])
+        samples = [(*entry, content) for entry, content in zip(self._entries, contents, strict=True)]
+        lists = (self._words, *self._annotations)
+        annotations = zip((path.name for path in lists), file_digests(lists), strict=True)
+        return dataset_digest({"name": self.name}, [*samples, *annotations])
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -109,6 +113,60 @@ class TinyImageNet20:
             )
         return Sample(self.sample_ids[index], to_tensor(image), entry.label, _region(entry.box))
 
+    def _wnids(self) -> tuple[str, ...]:
+        """Ids of the classes, by class index."""
+        path = self._root / "wnids.txt"
+        wnids = tuple(line.strip() for _, line in _lines(path))
+        if not wnids or len(set(wnids)) < len(wnids):
+            raise InputError(f"'{path}' lists no class, or one of them twice; give every class id one line.")
+        return wnids
+
+    def _val_entries(self, path: Path) -> list[_Entry]:
+        labels = {wnid: label for label, wnid in enumerate(self.wnids)}
+        entries = []
+        for number, line in _lines(path):
+            fields = line.split("\t")
+            if len(fields) != len(_VAL_FIELDS):
+                raise _bad_line(path, number, line, _VAL_FIELDS)
+            if fields[1] in labels:  # the full release lists 200 classes
+                box = _box(path, number, line, fields[2:], _VAL_FIELDS)
+                entries.append(_Entry(f"val/images/{fields[0]}", labels[fields[1]], box))
+        if not entries:
+            raise InputError(
+                f"'{path}' lists no image of the {len(labels)} classes of {self.name}; {_RESTORE}"
+                f"{self._other_classes}"
+            )
+        return entries
+
+    def _train_entries(self, path: Path) -> list[_Entry]:
+        wnid = path.parent.name
+        label = self.wnids.index(wnid)
+        entries = []
+        for number, line in _lines(path):
+            fields = line.split("\t")
+            if len(fields) != len(_TRAIN_FIELDS):
+                raise _bad_line(path, number, line, _TRAIN_FIELDS)
+            box = _box(path, number, line, fields[1:], _TRAIN_FIELDS)
+            entries.append(_Entry(f"train/{wnid}/images/{fields[0]}", label, box))
+        if not entries:
+            raise InputError(f"'{path}' lists no image; {_RESTORE}")
+        return entries
+
+    _other_classes = ""
+
+
+class TinyImageNet20(TinyImageNet):
+    """Twenty of the release's classes, from the complete release or from a folder with these classes alone.
+
+    The class index is the place in `TINY_IMAGENET20_WNIDS`.
+    """
+
+    name = "tiny_imagenet20"
+    _other_classes = " For other classes use --dataset tiny_imagenet."
+
+    def _wnids(self) -> tuple[str, ...]:
+        return TINY_IMAGENET20_WNIDS
+
 
 def _region(box: tuple[int, int, int, int]) -> Tensor:
     xmin, ymin, xmax, ymax = box
@@ -119,16 +177,13 @@ def _region(box: tuple[int, int, int, int]) -> Tensor:
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Numbered lines of a list file, without empty ones."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file '{path}'; --data-dir must be {_LAYOUT}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read '{path}' ({error}); {_RESTORE}") from error
+    if not path.exists():
+        raise InputError(f"there is no file '{path}'; --data-dir must be {_LAYOUT}.")
+    text = read_text(path, _RESTORE.removesuffix("."))
     return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
-def _class_names(words: Path) -> tuple[str, ...]:
+def _class_names(words: Path, wnids: tuple[str, ...]) -> tuple[str, ...]:
     """First name of each class in `words.txt`."""
     names: dict[str, str] = {}
     for number, line in _lines(words):
@@ -136,44 +191,16 @@ def _class_names(words: Path) -> tuple[str, ...]:
         if not tab:
             raise _bad_line(words, number, line, ("wnid", "names"))
         names[wnid] = synonyms.split(",")[0].strip()
-    missing = [wnid for wnid in TINY_IMAGENET20_WNIDS if wnid not in names]
+    missing = [wnid for wnid in wnids if wnid not in names]
     if missing:
         raise InputError(f"'{words}' has no line for {', '.join(missing)}; {_RESTORE}")
-    return tuple(names[wnid] for wnid in TINY_IMAGENET20_WNIDS)
+    return tuple(names[wnid] for wnid in wnids)
 
 
-def _annotation_files(root: Path, split: str) -> tuple[Path, ...]:
+def _annotation_files(root: Path, split: str, wnids: tuple[str, ...]) -> tuple[Path, ...]:
     if split == "val":
         return (root / "val" / "val_annotations.txt",)
-    return tuple(root / "train" / wnid / f"{wnid}_boxes.txt" for wnid in TINY_IMAGENET20_WNIDS)
-
-
-def _val_entries(root: Path, path: Path) -> list[_Entry]:
-    entries = []
-    for number, line in _lines(path):
-        fields = line.split("\t")
-        if len(fields) != len(_VAL_FIELDS):
-            raise _bad_line(path, number, line, _VAL_FIELDS)
-        if fields[1] in _LABELS:  # the full release lists 200 classes
-            box = _box(path, number, line, fields[2:], _VAL_FIELDS)
-            entries.append(_Entry(f"val/images/{fields[0]}", _LABELS[fields[1]], box))
-    if not entries:
-        raise InputError(f"'{path}' lists no image of the 20 classes of tiny_imagenet20; {_RESTORE}")
-    return entries
-
-
-def _train_entries(root: Path, path: Path) -> list[_Entry]:
-    wnid = path.parent.name
-    entries = []
-    for number, line in _lines(path):
-        fields = line.split("\t")
-        if len(fields) != len(_TRAIN_FIELDS):
-            raise _bad_line(path, number, line, _TRAIN_FIELDS)
-        box = _box(path, number, line, fields[1:], _TRAIN_FIELDS)
-        entries.append(_Entry(f"train/{wnid}/images/{fields[0]}", _LABELS[wnid], box))
-    if not entries:
-        raise InputError(f"'{path}' lists no image; {_RESTORE}")
-    return entries
+    return tuple(root / "train" / wnid / f"{wnid}_boxes.txt" for wnid in wnids)
 
 
 def _box(
@@ -196,13 +223,14 @@ def _bad_line(path: Path, number: int, line: str, expected: tuple[str, ...]) -> 
     return InputError(f"'{path}', line {number}: expected {wanted} separated by tabs, got '{line}'; {_RESTORE}")
 
 
-def _file_sizes(root: Path, entries: tuple[_Entry, ...]) -> tuple[int, ...]:
+def _require_images(root: Path, entries: tuple[_Entry, ...]) -> None:
     folders = {Path(entry.path).parent.as_posix() for entry in entries}
-    sizes = {f"{folder}/{name}": size for folder in folders for name, size in image_files(root / folder).items()}
-    missing = [entry.path for entry in entries if entry.path not in sizes]
+    there = {
+        f"{folder}/{name}" for folder in folders if (root / folder).is_dir() for name in image_files(root / folder)
+    }
+    missing = [entry.path for entry in entries if entry.path not in there]
     if missing:
         raise InputError(
             f"'{root}' lacks {len(missing)} of the {len(entries)} images in its lists, the first is "
             f"'{missing[0]}'; restore it from the Tiny ImageNet release."
         )
-    return tuple(sizes[entry.path] for entry in entries)

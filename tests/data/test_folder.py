@@ -109,7 +109,8 @@ def test_unreadable_image_is_refused_when_read(tree):
     with pytest.raises(UnreadableImageError) as caught:
         dataset[dataset.sample_ids.index("ape/broken.png")]
     assert str(caught.value) == (
-        f"cannot read image '{tree / 'ape' / 'broken.png'}': it is not an image in a format that Pillow knows; "
+        f"cannot read image '{tree / 'ape' / 'broken.png'}': it is not an image in one of the formats "
+        "BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP; "
         "replace the file or remove it from the dataset."
     )
 

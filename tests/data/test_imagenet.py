@@ -121,6 +121,52 @@ def test_csv_boxes_become_regions(root):
     assert dataset[1].region is None
 
 
+def test_tables_may_begin_with_a_byte_order_mark(root):
+    (root / "index.csv").write_bytes(b"\xef\xbb\xbfwnid,imagenet_index\r\nn01443537,1\r\nn01440764,0\r\n")
+    table = "ImageId,PredictionString\r\nn01440764_1,n01440764 6 2 15 11\r\n"
+    (root / "LOC_val_solution.csv").write_bytes(b"\xef\xbb\xbf" + table.encode())
+    dataset = ImageNetDataset(root, size=30, resize=30)
+    assert torch.equal(dataset[0].region, region_from_painting((6, 2, 15, 11)))
+
+
+@pytest.fixture
+def archive(root):
+    """The images, class by class, where Kaggle's archive has them; its tables at the top."""
+    images = root / "ILSVRC" / "Data" / "CLS-LOC"
+    images.mkdir(parents=True)
+    (root / "val").rename(images / "val")
+    (root / "LOC_val_solution.csv").write_text(
+        "ImageId,PredictionString\nn01440764_1,n01440764 6 2 15 11\nn01443537_1,n01443537 0 0 9 9\n"
+    )
+    return root
+
+
+@pytest.mark.parametrize("place", ["", "ILSVRC/Data/CLS-LOC", "ILSVRC/Data/CLS-LOC/val"])
+def test_kaggles_archive_is_understood_from_any_of_its_folders(archive, place):
+    dataset = ImageNetDataset(archive / place, size=30, resize=30)
+    assert dataset.labels == (0, 1)
+    assert torch.equal(dataset[0].region, region_from_painting((6, 2, 15, 11)))
+
+
+def test_kaggles_xml_files_are_found_where_the_archive_has_them(archive):
+    (archive / "LOC_val_solution.csv").unlink()
+    folder = archive / "ILSVRC" / "Annotations" / "CLS-LOC" / "val"
+    write_xml(folder / "n01440764_1.xml", [("n01440764", (6, 2, 15, 11))])
+    dataset = ImageNetDataset(archive / "ILSVRC" / "Data" / "CLS-LOC", size=30, resize=30)
+    assert torch.equal(dataset[0].region, region_from_painting((6, 2, 15, 11)))
+
+
+def test_unsorted_validation_images_have_the_class_of_kaggles_table(archive):
+    val = archive / "ILSVRC" / "Data" / "CLS-LOC" / "val"
+    for path in list(val.glob("*/*.JPEG")):
+        path.rename(val / path.name)
+        path.parent.rmdir()
+    dataset = ImageNetDataset(archive, size=30, resize=30)
+    assert dataset.sample_ids == ("n01440764_1.JPEG", "n01443537_1.JPEG")
+    assert dataset.labels == (0, 1)
+    assert torch.equal(dataset[0].region, region_from_painting((6, 2, 15, 11)))
+
+
 def test_digest_follows_boxes_and_numbers(root):
     digests = [ImageNetDataset(root).digest()]
     (root / "index.csv").write_text("wnid,imagenet_index\nn01443537,7\nn01440764,9\n")
@@ -203,7 +249,10 @@ def test_box_table_without_columns_is_refused(root):
     )
 
 
-@pytest.mark.parametrize("text", ["n01440764 1 2 3", "n01440764 1 2 3 x"])
+@pytest.mark.parametrize(
+    "text",
+    ["n01440764 1 2 3", "n01440764 1 2 3 x", "n01440764 1 2 3 inf", "n01440764 1 nan 3 4", "n01440764 1 2 0 4"],
+)
 def test_bad_row_of_the_box_table_is_refused(root, text):
     path = root / "LOC_val_solution.csv"
     path.write_text(f"ImageId,PredictionString\nn01440764_1,{text}\n")
@@ -216,7 +265,7 @@ def test_bad_row_of_the_box_table_is_refused(root, text):
 def test_box_folder_without_files_is_refused(root):
     (root / "bbox").mkdir()
     assert refusal(root) == (
-        f"'{root / 'bbox'}' has no XML annotation files; unpack ILSVRC's boxes there or remove the folder to go "
+        f"'{root / 'bbox'}' has no XML annotation files; unpack the boxes there or remove the folder to go "
         "without boxes."
     )
 
@@ -229,6 +278,16 @@ def test_box_folder_without_files_is_refused(root):
             "<annotation><object><name>n01440764</name></object></annotation>",
             "could not convert string to float: ''",
         ),
+        (
+            "<annotation><object><name>n01440764</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>inf</xmax>"
+            "<ymax>9</ymax></bndbox></object></annotation>",
+            "a coordinate is not finite",
+        ),
+        (
+            "<annotation><object><name>n01440764</name><bndbox><xmin>5</xmin><ymin>1</ymin><xmax>4</xmax>"
+            "<ymax>9</ymax></bndbox></object></annotation>",
+            "a minimum is above its maximum",
+        ),
     ],
 )
 def test_unparseable_boxes_are_refused_when_read(root, text, reason):
@@ -238,9 +297,7 @@ def test_unparseable_boxes_are_refused_when_read(root, text, reason):
     dataset = ImageNetDataset(root)
     with pytest.raises(InputError) as caught:
         dataset[0]
-    assert str(caught.value) == (
-        f"cannot read the boxes in '{path}' ({reason}); restore the file from ILSVRC's boxes."
-    )
+    assert str(caught.value) == (f"cannot read the boxes in '{path}' ({reason}); restore or remove the file.")
 
 
 @pytest.mark.data

@@ -124,7 +124,10 @@ def test_box_outside_the_image_is_refused(release, box):
 def test_list_of_other_classes_is_refused(release):
     path = release / "val" / "val_annotations.txt"
     path.write_text("val_20.JPEG\tn99999999\t0\t0\t1\t1\n")
-    assert refusal(release) == f"'{path}' lists no image of the 20 classes of tiny_imagenet20; {RESTORE}"
+    assert refusal(release) == (
+        f"'{path}' lists no image of the 20 classes of tiny_imagenet20; {RESTORE} For other classes use --dataset "
+        "tiny_imagenet."
+    )
 
 
 def test_empty_training_list_is_refused(release):
@@ -136,10 +139,7 @@ def test_empty_training_list_is_refused(release):
 def test_list_that_is_not_text_is_refused(release):
     path = release / "words.txt"
     path.write_bytes(b"n01443537\t\xff\xfe\n")
-    assert refusal(release) == (
-        f"cannot read '{path}' ('utf-8' codec can't decode byte 0xff in position 10: invalid start byte); "
-        f"{RESTORE}"
-    )
+    assert refusal(release) == f"'{path}' is not UTF-8 text (byte 0xff at position 10); save it as UTF-8."
 
 
 def test_missing_image_is_refused_by_name(release):

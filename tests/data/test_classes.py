@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from torchvision.models import ResNet18_Weights
+
+from bcos_eval.data.classes import has_class_names, logits_of_classes
+from bcos_eval.data.imagenette import IMAGENETTE_CLASSES
+from bcos_eval.errors import InputError
+
+IMAGENET = ResNet18_Weights.DEFAULT.meta["categories"]
+
+
+def test_classes_in_another_order_are_found_by_name():
+    network = ["zebra", "African_elephant", "cat"]
+    assert logits_of_classes(network, ["african elephant", "Cat", "zebra, a striped horse"]) == (1, 2, 0)
+
+
+def test_equal_lists_are_in_order_even_with_a_name_twice():
+    assert logits_of_classes(["crane", "eel", "crane"], ("crane", "eel", "crane")) == (0, 1, 2)
+
+
+def test_imagenette_is_a_part_of_imagenet():
+    names = tuple(IMAGENETTE_CLASSES.values())
+    # The places in ImageNet's list, as its index gives them for these ids.
+    assert logits_of_classes(IMAGENET, names) == (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
+
+
+def test_names_that_are_numbers_keep_the_order_of_as_many_classes():
+    assert not has_class_names(["0", "1"])
+    assert has_class_names(["1", "0"])
+    assert logits_of_classes(["0", "1"], ["cat", "dog"]) == (0, 1)
+
+
+def refusal(network, dataset):
+    with pytest.raises(InputError) as caught:
+        logits_of_classes(network, dataset)
+    return str(caught.value)
+
+
+def test_other_classes_are_refused_by_name():
+    assert refusal(["cat", "dog", "eel"], ["dog", "fox"]) == (
+        "the network has no logit for 1 of the dataset's 2 classes ('fox', …); its own classes are 'cat', 'dog', "
+        "…: choose the dataset it was trained on, or rename the class folders."
+    )
+
+
+def test_a_number_of_classes_without_names_that_differs_is_refused():
+    assert refusal([str(index) for index in range(1000)], ["cat", "dog"]) == (
+        "the network has 1000 logits without names and the dataset 2 classes; give the network class_names, or "
+        "choose the dataset that it was trained on."
+    )
+
+
+def test_a_class_that_may_be_two_logits_is_refused():
+    assert refusal(["crane", "eel", "Crane"], ["crane"]) == (
+        "'crane' may be several of the network's classes; rename the class folder."
+    )
