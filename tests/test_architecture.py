@@ -26,7 +26,8 @@ ALLOWED = {
     "own_plugins": FREE | {"plugins", "own_metric", "user_code"},
     "engine": FREE | {"bcos", "data", "models", "plugins", "own_plugins", "user_code"},
     "bench": FREE | {"bcos", "data", "models", "plugins", "engine"},
-    "reports": FREE | {"bcos", "data", "models", "plugins", "engine"},
+    "store": {"errors", "version"},
+    "reports": FREE | {"store"},
 }
 
 

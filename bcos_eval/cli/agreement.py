@@ -41,9 +41,11 @@ def agreement_command(
 
     They do as far as the ranks of the methods' stored means are correlated. DIR is runs by default.
     """
-    from bcos_eval.reports.comparison.agreement import CONTROLS, agreements
+    from bcos_eval.reports.comparison.agreement import agreements
     from bcos_eval.reports.comparison.agreement_text import agreement_text
-    from bcos_eval.reports.tables.leaderboard import leaderboard
+    from bcos_eval.reports.tables.leaderboard import leaderboard, stored_methods
 
-    found = agreements(leaderboard(stored_shards(folder)), across, without=frozenset() if controls else CONTROLS)
+    shards = stored_shards(folder)
+    left_out = {label for label, method in stored_methods(shards).items() if method.is_control and not controls}
+    found = agreements(leaderboard(shards), across, without=left_out)
     deliver("agreement", agreement_text(found, chosen_format(style, out, _FORMATS)), out)

@@ -95,16 +95,16 @@ def explain_image(
     indices = list(dict.fromkeys(named))
     classes = torch.tensor([indices], device=image.device)  # (1, K)
     maps = {
-        explainer_named(method).info.name: explain(model, image, classes, method, seed=seed)[0]
+        explainer_named(method).info.name: explain(model, image, classes, method, seed=seed)[0].cpu().numpy()
         for method in methods
     }
     return [
         ExplainedImage(
-            image=image[0],
+            image=image[0].cpu().numpy(),
             target_name=model.class_names[index],
             probability=float(probabilities[index]),
             maps={method: values[k] for method, values in maps.items()},
-            colour=_colour(model, image, classes[:, k : k + 1]) if model.is_bcos else None,
+            colour=_colour(model, image, classes[:, k : k + 1]).detach().cpu().numpy() if model.is_bcos else None,
         )
         for k, index in enumerate(indices)
     ]

@@ -28,8 +28,8 @@ def leaderboard_command(folder: Path, out: Path | None, style: Format | None) ->
 
     DIR is runs by default.
     """
-    from bcos_eval.reports.tables.leaderboard import counted_leaderboard
+    from bcos_eval.reports.tables.leaderboard import leaderboard_rows
     from bcos_eval.reports.tables.table import render
 
-    text = render(counted_leaderboard(stored_shards(folder)), chosen_format(style, out, _FORMATS))
+    text = render(leaderboard_rows(stored_shards(folder)), chosen_format(style, out, _FORMATS))
     deliver("leaderboard", text, out)

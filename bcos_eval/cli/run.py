@@ -24,10 +24,9 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     from bcos_eval.engine.progress import Progress
     from bcos_eval.engine.run import run
     from bcos_eval.reports.tables.leaderboard import (
-        counted_leaderboard,
         current_shards,
         damaged_notes,
-        leaderboard,
+        leaderboard_rows,
         write_leaderboard,
     )
     from bcos_eval.reports.tables.table import render
@@ -39,8 +38,8 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     result = run(request, out, progress=Progress(quiet=quiet))
     path = out / "leaderboard.csv"
     store = Store(out)
-    write_leaderboard(leaderboard(current_shards(store)[0]), path)
+    write_leaderboard(leaderboard_rows(current_shards(store)[0]), path)
     for text in damaged_notes(store):  # those of earlier runs: what this one found damaged is computed again
         echo_note(text)
-    click.echo(render(counted_leaderboard(result.shards), "md"), nl=False)
+    click.echo(render(leaderboard_rows(result.shards), "md"), nl=False)
     click.echo(f"leaderboard: {path}")

@@ -30,6 +30,7 @@ from .run import reference_precision
 from .run_context import Workplace
 from .score_bins import FEWEST_UNITS, ranked_bins
 from .scoring import score_batch
+from .shard_rows import method_facts
 
 
 def aggregate_attributions(
@@ -116,7 +117,7 @@ def _aggregate(workplace: Workplace, cell: Cell) -> AggregateAttribution:
             dataset=workplace.dataset(cell.model).name,
             model=cell.model,
             weights=workplace.network(cell.model).weights_id,
-            method=cell.method.label,
+            method=method_facts(cell.method),
             metric=cell.metric.label,
             kind=cell.kind.label,
             n_asked=cell.n_stimuli,

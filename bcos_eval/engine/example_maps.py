@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bcos_eval.bcos import colour_explanation, linear_summary
 from bcos_eval.contract.plugins import Network
 from bcos_eval.stimuli.stimulus import Stimulus
-from bcos_eval.store.examples import MAX_STIMULI, MAX_TARGETS, ExampleIdentity, save_examples
+from bcos_eval.store.examples import MAX_STIMULI, MAX_TARGETS, ExampleIdentity, Examples, save_examples
 
 from .plan import Cell
 from .run_context import Workplace
 from .scoring import ScoredStimulus
+from .shard_rows import method_facts
 
 # The method whose attributions have colours.
 _COLOUR_METHOD = "bcos"
@@ -39,18 +42,62 @@ def keep_examples(workplace: Workplace, cell: Cell, scored: Sequence[ScoredStimu
         model=cell.model,
         weights=network.weights_id,
         kind=cell.kind.label,
-        method=cell.method.label,
+        method=method_facts(cell.method),
     )
     # Colours are made from the whole image, which a network that is shown parts of it may not take.
     coloured = cell.method.name == _COLOUR_METHOD and cell.kind.is_shown_whole
-    save_examples(
-        workplace.root,
+    examples = examples_of(
         identity,
         stimuli,
         torch.stack([entry.maps for entry in shown]),
         class_names=workplace.dataset(cell.model).class_names,
         rgba=_colours(network, stimuli, workplace.device) if coloured else None,
     )
+    save_examples(workplace.root, examples)
+
+
+def examples_of(
+    identity: ExampleIdentity,
+    stimuli: Sequence[Stimulus],
+    maps: Tensor,
+    *,
+    class_names: Sequence[str],
+    rgba: Tensor | None = None,
+) -> Examples:
+    """Return the first stimuli of a batch with the attributions of their first targets, as they are stored.
+
+    At most `MAX_STIMULI` stimuli and `MAX_TARGETS` targets of each are kept.
+
+    Args:
+        identity: What the attributions are.
+        stimuli: Stimuli of one kind and size, at least one.
+        maps: Their attributions `(N, K, H, W)`.
+        class_names: Names of all classes of the model, by class index.
+        rgba: Colour explanations `(N, K, 4, H, W)` in [0, 1], from `colour_explanation`. N and K of `maps` and
+            `rgba` may already be cut to what is kept.
+
+    Raises:
+        ValueError: If there are no stimuli.
+    """
+    if not stimuli:
+        raise ValueError("examples_of got no stimuli; give at least one.")
+    kept = stimuli[:MAX_STIMULI]
+    targets = torch.stack([stimulus.targets[:MAX_TARGETS] for stimulus in kept]).cpu()
+    colours = None if rgba is None else rgba[:MAX_STIMULI, :MAX_TARGETS].detach().cpu().movedim(2, -1)
+    return Examples(
+        identity=identity,
+        stimulus_ids=tuple(stimulus.stimulus_id for stimulus in kept),
+        images=_to_uint8(torch.stack([stimulus.image.movedim(0, -1) for stimulus in kept])),
+        targets=targets.numpy().astype(np.int64),
+        class_names=tuple(tuple(class_names[target] for target in row) for row in targets.tolist()),
+        regions=torch.stack([stimulus.regions[:MAX_TARGETS] for stimulus in kept]).cpu().numpy(),
+        maps=maps[:MAX_STIMULI, :MAX_TARGETS].detach().to("cpu", torch.float64).numpy(),
+        rgba=None if colours is None else _to_uint8(colours),
+    )
+
+
+def _to_uint8(values: Tensor) -> NDArray[np.uint8]:
+    return (values.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
 
 
 def _colours(network: Network, stimuli: Sequence[Stimulus], device: torch.device) -> Tensor:

@@ -14,8 +14,8 @@ from bcos_eval.data import CounterfactualDataset
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.stimuli.source import SINGLE, StimulusKind, stimulus_kind
 from bcos_eval.stimuli.view_checks import check_view
-from bcos_eval.store.rows import SCHEMA_VERSION
-from bcos_eval.store.shards import ShardAddress, Store
+from bcos_eval.store.facts import ShardAddress
+from bcos_eval.store.shards import SCHEMA_VERSION, Store
 from bcos_eval.version import __version__
 
 from .choice import Choice

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,7 +102,18 @@ def _record(workplace: Workplace, plan: Plan) -> RunRecord:
         dataset={"name": dataset.name, "digest": dataset.digest(), "n_images": len(dataset)},
         weights={model: workplace.network(model).weights_id for model in models},
         cells=[cell.folder for cell in plan.cells],
+        machine=_machine(),
     )
+
+
+def _machine() -> dict[str, object]:
+    return {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "threads": torch.get_num_threads(),
+    }
 
 
 @contextmanager
@@ -122,8 +135,8 @@ def _recorded(record: RunRecord, root: Path, progress: Progress) -> Iterator[Non
 def _note_skipped_images(workplace: Workplace, shards: list[StoredShard], record: RunRecord) -> None:
     skipped = {name for pool in workplace.pools().values() for name in pool.unreadable}
     for shard in shards:
-        units = shard.units
-        skipped |= set(units.loc[units["status"] == "skipped", "sample_id"])
+        statuses, samples = shard.table["status"].to_pylist(), shard.table["sample_id"].to_pylist()
+        skipped |= {sample for sample, status in zip(samples, statuses, strict=True) if status == "skipped"}
     record.n_skipped_images = len(skipped)
     if skipped:
         named = ", ".join(sorted(skipped)[:_N_NAMED]) + (", …" if len(skipped) > _N_NAMED else "")

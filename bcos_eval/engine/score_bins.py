@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-# Fractions of the ranked units at which bins begin and end: the extremes are of interest, hence the narrow ones.
-BIN_EDGES = (0.0, 0.02, 0.05, 0.5, 0.95, 0.98, 1.0)
+from bcos_eval.store.aggregates import BIN_EDGES
+
 # With fewer units one of the narrow bins has none.
 FEWEST_UNITS = 30
 
@@ -37,14 +37,3 @@ def ranked_bins(scores: NDArray[np.float64], inside: NDArray[np.float64]) -> lis
     order = np.lexsort((-inside, -scores))
     edges = [round(edge * len(scores)) for edge in BIN_EDGES]
     return [order[first:stop] for first, stop in itertools.pairwise(edges)]
-
-
-def bin_names() -> tuple[str, ...]:
-    """What bins are called, best first.
-
-    Example:
-        >>> bin_names()[:2]
-        ('0–2 %', '2–5 %')
-    """
-    percents = [round(100 * edge) for edge in BIN_EDGES]
-    return tuple(f"{first}–{stop} %" for first, stop in itertools.pairwise(percents))

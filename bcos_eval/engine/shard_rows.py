@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pandas as pd
-
 from bcos_eval.contract.plugins import find_metric
 from bcos_eval.stimuli.source import Unreadable
-from bcos_eval.store.rows import CURVE_SCHEMA, UNIT_COLUMNS
-from bcos_eval.store.shards import ShardFacts, StoredShard
+from bcos_eval.store.facts import MethodFacts, MetricFacts, Settings, ShardFacts
+from bcos_eval.store.shards import StoredShard, curve_table, unit_table
 
-from .plan import Shard
+from .choice import Choice
+from .plan import Cell, Shard
 from .scoring import ScoredStimulus
 
 _SKIPPED = "skipped"
+_CONTROLS = frozenset({"random", "uniform", "center", "edges"})
+# protocols.md section 4.2: hits are counted per class.
+_MEANS_OVER_CLASSES = frozenset({"pointing_game"})
 
 
 def shard_of_rows(shard: Shard, entries: Sequence[ScoredStimulus | Unreadable], position: int) -> StoredShard:
@@ -26,42 +28,50 @@ def shard_of_rows(shard: Shard, entries: Sequence[ScoredStimulus | Unreadable], 
         entries: Its stimuli in order; an unreadable image gets a row with status `skipped` and no score.
         position: Place of the shard's metric among the scores of each stimulus.
     """
-    rows = [row for entry in entries for row in _rows(shard, entry, position)]
+    method, metric = method_facts(shard.cell.method), _metric_facts(shard.cell)
+    labels = {
+        "dataset": shard.cell.key["dataset"]["name"],
+        "model": shard.cell.model,
+        "weights": shard.cell.key["model"]["weights"],
+        "method": method.label,
+        "metric": metric.name,
+        "preset": metric.preset_label,
+    }
+    rows = [{**labels, **row} for entry in entries for row in _rows(entry, position)]
     curves = [row for entry in entries for row in _curve_rows(entry, position)]
     chance = tuple(row.pop("chance") for row in rows)
-    facts = ShardFacts(
-        address=shard.address,
-        direction=find_metric(shard.cell.metric.name).info.direction,
-        first=shard.first,
-        stop=shard.stop,
-        key=shard.cell.key,
-    )
     return StoredShard(
-        facts=facts,
-        units=pd.DataFrame(rows, columns=list(UNIT_COLUMNS)),
+        facts=ShardFacts(shard.address, method, metric, shard.first, shard.stop, shard.cell.key),
+        table=unit_table(rows),
         chance=chance,
-        curves=pd.DataFrame(curves, columns=CURVE_SCHEMA.names) if curves else None,
+        curves=curve_table(curves) if curves else None,
     )
 
 
-def _labels(shard: Shard) -> dict[str, str]:
-    cell = shard.cell
-    metric, _, preset = cell.metric.label.partition("/")
-    return {
-        "dataset": cell.key["dataset"]["name"],
-        "model": cell.model,
-        "weights": cell.key["model"]["weights"],
-        "method": cell.method.label,
-        "metric": metric,
-        "preset": preset + cell.kind.pool_suffix,
-    }
+def method_facts(method: Choice) -> MethodFacts:
+    """Return what is stored of an explainer with its parameters."""
+    return MethodFacts(method.name, _settings(method), is_control=method.name in _CONTROLS)
 
 
-def _rows(shard: Shard, entry: ScoredStimulus | Unreadable, position: int) -> Iterator[dict[str, Any]]:
-    labels = _labels(shard)
+def _metric_facts(cell: Cell) -> MetricFacts:
+    info = find_metric(cell.metric.name).info
+    return MetricFacts(
+        name=info.name,
+        preset=info.preset,
+        direction=info.direction,
+        settings=_settings(cell.metric),
+        pool=cell.kind.pool_suffix.removeprefix("+"),
+        is_mean_over_classes=info.name in _MEANS_OVER_CLASSES,
+    )
+
+
+def _settings(choice: Choice) -> Settings:
+    return tuple((key, choice.params[key]) for key in choice.changed)
+
+
+def _rows(entry: ScoredStimulus | Unreadable, position: int) -> Iterator[dict[str, Any]]:
     if isinstance(entry, Unreadable):
         yield {
-            **labels,
             "sample_id": entry.sample_id,
             "stimulus": entry.stimulus_id or f"single/{entry.sample_id}",
             "target": entry.label,
@@ -75,7 +85,6 @@ def _rows(shard: Shard, entry: ScoredStimulus | Unreadable, position: int) -> It
     scores = entry.scores[position]
     for unit, target in enumerate(entry.stimulus.targets.tolist()):
         yield {
-            **labels,
             "sample_id": entry.stimulus.sample_ids[unit],
             "stimulus": entry.stimulus.stimulus_id,
             "target": target,

@@ -21,7 +21,7 @@ from bcos_eval.contract.plugins import Network
 from bcos_eval.data import Dataset, Sample
 from bcos_eval.errors import InputError, UnreadableImageError
 from bcos_eval.store.atomic_write import atomic_path
-from bcos_eval.store.rows import SCHEMA_VERSION
+from bcos_eval.store.shards import SCHEMA_VERSION
 from bcos_eval.version import __version__
 
 # Fixed, whatever --batch-size says: rounding must not reorder the images.

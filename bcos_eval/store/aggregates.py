@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import itertools
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
 
-from .atomic_write import atomic_path
+from .arrays import DamagedFileError, load_arrays, save_arrays
+from .facts import MethodFacts, method_from_json, method_of_old_label, method_to_json
 
-_VERSION = 1
+# Fractions of the ranked grids at which bins begin and end: the extremes are of interest, hence the narrow ones.
+BIN_EDGES = (0.0, 0.02, 0.05, 0.5, 0.95, 0.98, 1.0)
+
+_VERSION = 2
+# Files without seals, which know their method by its label. They are read and no longer written.
+_UNSEALED_VERSION = 1
 _FOLDER = "aggatt"
 
 
@@ -43,7 +49,7 @@ class AggregateAttribution:
     dataset: str
     model: str
     weights: str
-    method: str
+    method: MethodFacts
     metric: str
     kind: str
     n_asked: int
@@ -55,6 +61,17 @@ class AggregateAttribution:
     region: NDArray[np.bool_]
 
 
+def bin_names() -> tuple[str, ...]:
+    """Return what bins are called, best first.
+
+    Example:
+        >>> bin_names()[:2]
+        ('0–2 %', '2–5 %')
+    """
+    percents = [round(100 * edge) for edge in BIN_EDGES]
+    return tuple(f"{first}–{stop} %" for first, stop in itertools.pairwise(percents))
+
+
 def aggregate_path(root: Path, cell: str) -> Path:
     """Return where the aggregate of a cell lies, which is named by the folder of its scores."""
     return root / _FOLDER / f"{cell}.npz"
@@ -62,9 +79,8 @@ def aggregate_path(root: Path, cell: str) -> Path:
 
 def save_aggregate(path: Path, aggregate: AggregateAttribution) -> None:
     """Write the file whole or not at all; an older one is replaced."""
-    arrays = {key: np.asarray(value) for key, value in asdict(aggregate).items()}
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, version=np.array(_VERSION), **arrays)
+    values = {**asdict(aggregate), "method": method_to_json(aggregate.method), "version": _VERSION}
+    save_arrays(path, {key: np.asarray(value) for key, value in values.items()})
 
 
 def load_aggregate(path: Path) -> AggregateAttribution:
@@ -74,18 +90,16 @@ def load_aggregate(path: Path) -> AggregateAttribution:
         InputError: If the file cannot be read, is damaged or was written by another version.
     """
     try:
-        # Without pickles a file from elsewhere cannot run code.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            if int(stored["version"]) != _VERSION:
-                raise ValueError(f"version {stored['version']}")
-            arrays = {field.name: stored[field.name] for field in fields(AggregateAttribution)}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        stored = load_arrays(path, unsealed_version=_UNSEALED_VERSION)
+        # Names and numbers come back as arrays without axes.
+        values: dict[str, Any] = {key: array if array.ndim else array.item() for key, array in stored.items()}
+        values["method"] = _method(values.pop("version"), values["method"])
+        return AggregateAttribution(**{field.name: values[field.name] for field in fields(AggregateAttribution)})
+    except (DamagedFileError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"'{path}' is no file of aggregate attributions of this version; delete it and make it again with "
             "`bcos-eval aggatt`."
         ) from error
-    # Names and numbers come back as arrays without axes.
-    return AggregateAttribution(**{key: array if array.ndim else array.item() for key, array in arrays.items()})
 
 
 def load_aggregates(root: Path) -> list[AggregateAttribution]:
@@ -96,3 +110,11 @@ def load_aggregates(root: Path) -> list[AggregateAttribution]:
     """
     paths = sorted((root / _FOLDER).glob("*.npz"))
     return [load_aggregate(path) for path in paths if not path.name.startswith(".")]
+
+
+def _method(version: int, stated: str) -> MethodFacts:
+    if version == _VERSION:
+        return method_from_json(stated)
+    if version == _UNSEALED_VERSION:
+        return method_of_old_label(stated)
+    raise ValueError(f"version {version}")

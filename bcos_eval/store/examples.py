@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bcos_eval.errors import InputError
-from bcos_eval.stimuli.stimulus import Stimulus
 
-from .atomic_write import atomic_path
+from .arrays import DamagedFileError, load_arrays, save_arrays
+from .facts import MethodFacts, method_from_json, method_of_old_label, method_to_json
 
 # A figure shows a handful of rows; grids of large images would take tens of megabytes per method otherwise.
 MAX_STIMULI = 4
 MAX_TARGETS = 2
 
-_EXAMPLES_VERSION = 1
+_VERSION = 2
+# Files without seals, which know their method by its label. They are read and no longer written.
+_UNSEALED_VERSION = 1
 _FOLDER = "examples"
-_IDENTITY_KEYS = ("dataset", "model", "weights", "kind", "method")
+_IDENTITY_KEYS = ("dataset", "model", "weights", "kind")
 _UNSAFE_IN_PATH = re.compile(r"[^A-Za-z0-9._+=,()-]")
 _N_DIGEST = 8
 # Examples come with the shard of the first stimuli, which a run does not compute twice.
@@ -47,14 +45,14 @@ class ExampleIdentity:
         model: Model name.
         weights: Identity of its weights.
         kind: Kind of stimulus: `single`, or size and rule of a grid, `grid3x3-bcos_v2`.
-        method: Explainer, with parameters that are not the default.
+        method: Explainer with its parameters.
     """
 
     dataset: str
     model: str
     weights: str
     kind: str
-    method: str
+    method: MethodFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,8 @@ class Examples:
         targets: Explained classes `(N, K)`, int64.
         class_names: Their names `(N, K)`.
         regions: True where the target's evidence is, `(N, K, H, W)` bool; all False where unknown.
-        maps: Signed attributions `(N, K, H, W)`, float32, accurate to about 0.05 % of each map's largest entry.
+        maps: Signed attributions `(N, K, H, W)`; stored ones are float32, accurate to about 0.05 % of each map's
+            largest entry.
         rgba: Colour explanations `(N, K, H, W, 4)`, uint8, not premultiplied; None for methods without colour.
     """
 
@@ -78,7 +77,7 @@ class Examples:
     targets: NDArray[np.int64]
     class_names: tuple[tuple[str, ...], ...]
     regions: NDArray[np.bool_]
-    maps: NDArray[np.float32]
+    maps: NDArray[np.floating[Any]]
     rgba: NDArray[np.uint8] | None = None
 
 
@@ -86,48 +85,29 @@ def examples_path(root: Path, identity: ExampleIdentity) -> Path:
     """Return where the examples of a method lie; names that differ give paths that differ."""
     network = _path_part(f"{identity.model}-{identity.weights}")
     folder = root / _FOLDER / _path_part(identity.dataset) / network / _path_part(identity.kind)
-    return folder / f"{_path_part(identity.method)}.npz"
+    return folder / f"{_path_part(identity.method.label)}.npz"
 
 
-def save_examples(
-    root: Path,
-    identity: ExampleIdentity,
-    stimuli: Sequence[Stimulus],
-    maps: Tensor,
-    *,
-    class_names: Sequence[str],
-    rgba: Tensor | None = None,
-) -> Path:
-    """Store the first stimuli of a batch with the attributions of their first targets, and return the file.
-
-    At most `MAX_STIMULI` stimuli and `MAX_TARGETS` targets of each are kept. The file is written whole or not at
-    all; an older one is replaced.
-
-    Args:
-        root: The folder of the run.
-        identity: What the attributions are.
-        stimuli: Stimuli of one kind and size, at least one.
-        maps: Their attributions `(N, K, H, W)`.
-        class_names: Names of all classes of the model, by class index.
-        rgba: Colour explanations `(N, K, 4, H, W)` in [0, 1], from `colour_explanation`. N and K of `maps` and
-            `rgba` may already be cut to what is kept.
-
-    Raises:
-        ValueError: If there are no stimuli.
-    """
-    if not stimuli:
-        raise ValueError("save_examples got no stimuli; give at least one.")
-    arrays = _stimulus_arrays(stimuli[:MAX_STIMULI], class_names)
-    kept = maps[:MAX_STIMULI, :MAX_TARGETS].detach().to("cpu", torch.float64).numpy()
-    arrays["maps"], arrays["scales"] = _to_half(kept)
-    if rgba is not None:
-        colours = rgba[:MAX_STIMULI, :MAX_TARGETS].detach().cpu().movedim(2, -1)
-        arrays["rgba"] = _to_uint8(colours)
-    arrays |= {key: np.array(getattr(identity, key)) for key in _IDENTITY_KEYS}
-    arrays["version"] = np.array(_EXAMPLES_VERSION)
+def save_examples(root: Path, examples: Examples) -> Path:
+    """Store examples, and return the file, which is written whole or not at all; an older one is replaced."""
+    identity = examples.identity
+    maps, scales = _to_half(examples.maps)
+    arrays: dict[str, NDArray[Any]] = {
+        **{key: np.array(getattr(identity, key)) for key in _IDENTITY_KEYS},
+        "method": np.array(method_to_json(identity.method)),
+        "version": np.array(_VERSION),
+        "stimulus_ids": np.array(examples.stimulus_ids),
+        "images": examples.images,
+        "targets": examples.targets,
+        "class_names": np.array(examples.class_names),
+        "regions": examples.regions,
+        "maps": maps,
+        "scales": scales,
+    }
+    if examples.rgba is not None:
+        arrays["rgba"] = examples.rgba
     path = examples_path(root, identity)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    save_arrays(path, arrays)
     return path
 
 
@@ -151,44 +131,31 @@ def load_example_file(path: Path) -> Examples:
         InputError: If the file cannot be read, is damaged or was written by another version.
     """
     try:
-        # Without pickles a file from elsewhere cannot run code.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+        arrays = load_arrays(path, unsealed_version=_UNSEALED_VERSION)
         version = int(arrays["version"])
-        examples = _from_arrays(arrays) if version == _EXAMPLES_VERSION else None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        examples = _from_arrays(arrays, version) if version in (_VERSION, _UNSEALED_VERSION) else None
+    except (DamagedFileError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path}' is damaged or no file of examples; {_REMEDY}.") from error
     if examples is None:
-        raise InputError(f"'{path}' has version {version}, this one reads {_EXAMPLES_VERSION}; {_REMEDY}.")
+        raise InputError(f"'{path}' has version {version}, this one reads {_VERSION}; {_REMEDY}.")
     return examples
 
 
-def _stimulus_arrays(stimuli: Sequence[Stimulus], class_names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    targets = torch.stack([stimulus.targets[:MAX_TARGETS] for stimulus in stimuli]).cpu().numpy()
-    return {
-        "stimulus_ids": np.array([stimulus.stimulus_id for stimulus in stimuli]),
-        "images": _to_uint8(torch.stack([stimulus.image.movedim(0, -1) for stimulus in stimuli])),
-        "targets": targets.astype(np.int64),
-        "class_names": np.array([[class_names[target] for target in row] for row in targets]),
-        "regions": torch.stack([stimulus.regions[:MAX_TARGETS] for stimulus in stimuli]).cpu().numpy(),
-    }
-
-
-def _to_uint8(values: Tensor) -> NDArray[np.uint8]:
-    return (values.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
-
-
-def _to_half(maps: NDArray[np.float64]) -> tuple[NDArray[np.float16], NDArray[np.float64]]:
+def _to_half(maps: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float16], NDArray[np.float64]]:
     """Halve the size: each map is divided by its largest entry, since half precision ends at 6e-8 and 65504."""
+    maps = maps.astype(np.float64)
     sizes = np.where(np.isfinite(maps), np.abs(maps), 0).max(axis=(2, 3), keepdims=True)
     scales = np.where(sizes > 0, sizes, 1)
     return (maps / scales).astype(np.float16), scales
 
 
-def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Examples:
+def _from_arrays(arrays: Mapping[str, NDArray[Any]], version: int) -> Examples:
     maps = (arrays["maps"].astype(np.float64) * arrays["scales"]).astype(np.float32)
+    read_method = method_of_old_label if version == _UNSEALED_VERSION else method_from_json
     examples = Examples(
-        identity=ExampleIdentity(**{key: str(arrays[key]) for key in _IDENTITY_KEYS}),
+        identity=ExampleIdentity(
+            **{key: str(arrays[key]) for key in _IDENTITY_KEYS}, method=read_method(str(arrays["method"]))
+        ),
         stimulus_ids=tuple(str(text) for text in arrays["stimulus_ids"]),
         images=arrays["images"],
         targets=arrays["targets"],

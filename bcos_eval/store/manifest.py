@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,9 @@ from bcos_eval.errors import InputError
 from bcos_eval.version import __version__
 
 from .atomic_write import atomic_path
-from .rows import SCHEMA_VERSION
 
 MANIFEST_NAME = "manifest.json"
+_VERSION = 1
 _PACKAGES = ("torch", "torchvision", "captum", "numpy", "scipy", "scikit-image", "pandas", "pyarrow", "pillow")
 
 Outcome = Literal["running", "finished", "interrupted", "failed"]
@@ -34,6 +33,7 @@ class RunRecord:
         dataset: Name, digest and size of the data.
         weights: Identity of the weights, by model.
         cells: Cells the run is about, stored before or now.
+        machine: What it ran on.
         notes: What was skipped or fell short, in words.
         n_skipped_images: Unreadable images.
     """
@@ -42,6 +42,7 @@ class RunRecord:
     dataset: Mapping[str, Any]
     weights: Mapping[str, str]
     cells: Sequence[str]
+    machine: Mapping[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     n_skipped_images: int = 0
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="microseconds"))
@@ -50,7 +51,7 @@ class RunRecord:
     def save(self, root: Path, outcome: Outcome) -> None:
         """Add the entry to the manifest, or bring it up to date."""
         others = [run for run in read_runs(root) if run["started"] != self.started]
-        content = {"schema": SCHEMA_VERSION, "runs": [*others, self._as_json(outcome)]}
+        content = {"schema": _VERSION, "runs": [*others, self._as_json(outcome)]}
         with atomic_path(root / MANIFEST_NAME) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -66,7 +67,7 @@ class RunRecord:
             "notes": list(self.notes),
             "n_skipped_images": self.n_skipped_images,
             "versions": _versions(),
-            "machine": _machine(),
+            "machine": dict(self.machine),
         }
 
 
@@ -86,10 +87,8 @@ def read_runs(root: Path) -> list[dict[str, Any]]:
         raise InputError(
             f"'{path}' is not a manifest of bcos-eval; move it away or give another folder."
         ) from error
-    if schema != SCHEMA_VERSION:
-        raise InputError(
-            f"'{path}' has schema {schema}, this version reads {SCHEMA_VERSION}; give another folder."
-        )
+    if schema != _VERSION:
+        raise InputError(f"'{path}' has schema {schema}, this version reads {_VERSION}; give another folder.")
     return list(runs)
 
 
@@ -101,16 +100,3 @@ def cell_recency(root: Path) -> dict[str, int]:
 def _versions() -> dict[str, str]:
     installed = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"bcos-eval": __version__, "python": platform.python_version(), **installed}
-
-
-def _machine() -> dict[str, Any]:
-    import torch  # here, since who only reads a manifest should not wait for it
-
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "system": platform.platform(),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "gpus": gpus,
-        "threads": torch.get_num_threads(),
-    }

@@ -1,55 +1,72 @@
-"""What a run leaves on disk: shards of scored units, their curves and the manifest.
+"""The scored units of a run, and their curves, in files that are there whole or not at all.
 
-`OUT/units/<cell>/<shard>.parquet` holds the contract columns; the facts that are the same for a whole shard, and
-the chance level of each row, travel in the file's own metadata, so that a table needs nothing but these files.
+`OUT/units/<cell>/<shard>.parquet` holds the contract's columns, `OUT/curves/<cell>/<shard>.parquet` the curves of
+metrics that have them. Facts that are the same for a whole shard, and the chance level of each row, travel in the
+file's own metadata. Every file is sealed with the digest of its bytes, see `sealed`.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bcos_eval.errors import InputError
 
-from .atomic_write import atomic_path
-from .rows import CURVE_SCHEMA, SCHEMA_VERSION, UNIT_COLUMNS, UNIT_SCHEMA
+from .atomic_write import write_bytes
+from .facts import ShardAddress, ShardFacts, facts_from_json, facts_from_schema_1
+from .sealed import BLANK_SEAL, seal_state, sealed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Raised when a column or its meaning changes; part of every shard's key.
+SCHEMA_VERSION = 2
+# Shards without seals, whose methods and metrics are known by their labels. They are read and no longer written.
+_UNSEALED_SCHEMA = 1
+
+# One row per unit. `unit` is the position of the target in its stimulus, `seconds` the time its attribution took.
+UNIT_SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("sample_id", pa.string()),
+        ("model", pa.string()),
+        ("weights", pa.string()),
+        ("method", pa.string()),
+        ("metric", pa.string()),
+        ("preset", pa.string()),
+        ("stimulus", pa.string()),
+        ("target", pa.int64()),
+        ("unit", pa.int64()),
+        ("score", pa.float64()),
+        ("status", pa.string()),
+        ("seconds", pa.float64()),
+    ]
+)
+UNIT_COLUMNS: tuple[str, ...] = tuple(UNIT_SCHEMA.names)
+
+# One row per unit of a metric that has a curve, beside the scores.
+CURVE_SCHEMA = pa.schema(
+    [
+        ("stimulus", pa.string()),
+        ("target", pa.int64()),
+        ("unit", pa.int64()),
+        ("curve", pa.list_(pa.float64())),
+    ]
+)
 
 _METADATA_KEY = b"bcos_eval"
-
-
-@dataclass(frozen=True, slots=True)
-class ShardAddress:
-    """Where a shard lies: the folder of its cell and its own name, both derived from what they hold."""
-
-    cell: str
-    shard: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShardFacts:
-    """What all rows of a shard share.
-
-    Attributes:
-        address: Where it lies.
-        direction: "higher" or "lower" is better.
-        first: Position of its first stimulus in the run's order.
-        stop: One past the position of its last stimulus.
-        key: Everything that can change its numbers.
-    """
-
-    address: ShardAddress
-    direction: str
-    first: int
-    stop: int
-    key: Mapping[str, Any]
+_SEAL_KEY = b"bcos_eval_seal"
+# What reading a damaged or foreign Parquet file or its metadata can raise.
+_DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +75,32 @@ class StoredShard:
 
     Attributes:
         facts: What its rows share.
-        units: One row per unit, the contract columns.
+        table: One row per unit, the contract's columns.
         chance: Chance level of each row, NaN where unknown.
-        curves: One row per unit with `stimulus, target, unit, curve`; None for metrics without a curve.
+        curves: One row per unit with `stimulus, target, unit, curve`; None for metrics without, and when read.
+        has_curves: Whether curves lie beside the scores; None where the file does not say (schema 1).
     """
 
     facts: ShardFacts
-    units: pd.DataFrame
+    table: pa.Table
     chance: tuple[float, ...]
-    curves: pd.DataFrame | None = None
+    curves: pa.Table | None = None
+    has_curves: bool | None = None
+
+    @property
+    def units(self) -> pd.DataFrame:
+        """The rows as a data frame."""
+        return self.table.to_pandas()
 
 
 @dataclass(slots=True)
 class Store:
-    """The folder `OUT` of a run."""
+    """The folder `OUT` of a run.
+
+    Attributes:
+        root: The folder.
+        ignored: Files that were found damaged or not ours while reading.
+    """
 
     root: Path
     ignored: list[Path] = field(default_factory=list)
@@ -85,11 +114,12 @@ class Store:
         return self.root / "curves" / address.cell / f"{address.shard}.parquet"
 
     def has(self, address: ShardAddress) -> bool:
-        """Whether the shard is finished; a file that is cut short or not ours counts as missing."""
-        if not self.units_path(address).is_file() or self.read(address) is None:
+        """Whether the shard is finished; a file that is cut short, changed or not ours counts as missing."""
+        shard = self.read(address)
+        if shard is None:
             return False
         try:
-            self._curve_table(address)
+            self._curve_table(shard)
         except InputError:
             self.ignored.append(self.curves_path(address))
             return False
@@ -99,23 +129,18 @@ class Store:
         """Store a shard whole: curves first, since the scores are what marks it as finished."""
         address = shard.facts.address
         if shard.curves is not None:
-            table = pa.Table.from_pandas(shard.curves, schema=CURVE_SCHEMA, preserve_index=False)
-            _write_table(table, self.curves_path(address))
-        table = pa.Table.from_pandas(shard.units, schema=UNIT_SCHEMA, preserve_index=False)
-        table = table.replace_schema_metadata({_METADATA_KEY: _to_metadata(shard)})
-        _write_table(table, self.units_path(address))
+            write_bytes(self.curves_path(address), _parquet(shard.curves.select(CURVE_SCHEMA.names), {}))
+        write_bytes(self.units_path(address), _parquet(shard.table, {_METADATA_KEY: _to_metadata(shard)}))
 
     def read(self, address: ShardAddress) -> StoredShard | None:
-        """Return a finished shard without its curves; None if it is missing, cut short or not ours."""
+        """Return a finished shard without its curves; None if it is missing, damaged or not ours."""
         path = self.units_path(address)
         try:
-            table = pq.read_table(path, partitioning=None)
+            shard = _from_bytes(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (pa.ArrowInvalid, OSError):
-            self.ignored.append(path)
-            return None
-        shard = _from_table(table)
+        except _DAMAGE:
+            shard = None
         if shard is None or shard.facts.address != address:
             self.ignored.append(path)
             return None
@@ -139,27 +164,37 @@ class Store:
         """Return the curves of finished shards, one row per unit, with the cell they belong to.
 
         Raises:
-            InputError: If a file of curves is damaged.
+            InputError: If a file of curves is damaged or missing.
         """
+        import pandas as pd
+
         tables = [
-            table.to_pandas().assign(cell=address.cell)
-            for address in addresses
-            if (table := self._curve_table(address)) is not None and self.read(address) is not None
+            table.to_pandas().assign(cell=shard.facts.address.cell)
+            for shard in self.read_all(addresses)
+            if (table := self._curve_table(shard)) is not None
         ]
         if not tables:
             return pd.DataFrame(columns=[*CURVE_SCHEMA.names, "cell"])
         return pd.concat(tables, ignore_index=True)
 
-    def _curve_table(self, address: ShardAddress) -> pa.Table | None:
-        path = self.curves_path(address)
-        try:
-            table = pq.read_table(path, partitioning=None)
-        except FileNotFoundError:
+    def _curve_table(self, shard: StoredShard) -> pa.Table | None:
+        path = self.curves_path(shard.facts.address)
+        remedy = "the same `bcos-eval run` computes it again."
+        if shard.has_curves is False:
             return None
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"'{path}' is damaged; the same `bcos-eval run` computes it again.") from error
+        try:
+            content = path.read_bytes()
+            if seal_state(content) not in ("intact", "absent" if shard.has_curves is None else "intact"):
+                raise ValueError("the seal does not match")
+            table = _parquet_table(content)
+        except FileNotFoundError as error:
+            if shard.has_curves is None:
+                return None
+            raise InputError(f"'{path}' is missing; {remedy}") from error
+        except _DAMAGE as error:
+            raise InputError(f"'{path}' is damaged; {remedy}") from error
         if table.column_names != CURVE_SCHEMA.names:
-            raise InputError(f"'{path}' is not a file of curves; the same `bcos-eval run` computes it again.")
+            raise InputError(f"'{path}' is not a file of curves; {remedy}")
         return table
 
 
@@ -176,26 +211,67 @@ class StoreReadOnce(Store):
         return iter(self._kept)
 
 
-def _write_table(table: pa.Table, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+def unit_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return rows with the contract's columns as the table of a shard."""
+    return pa.Table.from_pylist(list(rows), schema=UNIT_SCHEMA)
+
+
+def curve_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return rows with `stimulus, target, unit, curve` as the curves of a shard."""
+    return pa.Table.from_pylist(list(rows), schema=CURVE_SCHEMA)
+
+
+def _parquet(table: pa.Table, metadata: Mapping[bytes, bytes]) -> bytes:
+    """Return a table as a sealed Parquet file with checksums on its pages."""
+    buffer = io.BytesIO()
+    # The Arrow schema, which would be stored a second time in another encoding, says nothing that ours does not.
+    with pq.ParquetWriter(
+        buffer, table.schema.remove_metadata(), compression="zstd", write_page_checksum=True, store_schema=False
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({**metadata, _SEAL_KEY: BLANK_SEAL.encode()})
+    return sealed(buffer.getvalue())
+
+
+def _parquet_table(content: bytes) -> pa.Table:
+    source = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    return source.read(use_threads=False)
 
 
 def _to_metadata(shard: StoredShard) -> bytes:
     # NaN is not JSON: a chance level that is unknown is stored as missing.
-    chance = [None if pd.isna(value) else float(value) for value in shard.chance]
-    record = {"schema": SCHEMA_VERSION, "facts": asdict(shard.facts), "chance": chance}
+    chance = [None if math.isnan(value) else float(value) for value in shard.chance]
+    record = {
+        "schema": SCHEMA_VERSION,
+        "facts": shard.facts.as_json(),
+        "chance": chance,
+        "has_curves": shard.curves is not None,
+    }
     return json.dumps(record, allow_nan=False, sort_keys=True).encode()
 
 
-def _from_table(table: pa.Table) -> StoredShard | None:
+def _from_bytes(content: bytes) -> StoredShard | None:
+    """Return the shard that a file holds, None if it is none of ours.
+
+    Raises:
+        pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError: If it is damaged or has another shape.
+    """
+    seal = seal_state(content)
+    if seal == "broken":
+        return None
+    table = _parquet_table(content)
     text = (table.schema.metadata or {}).get(_METADATA_KEY)
-    if text is None or tuple(table.column_names) != UNIT_COLUMNS:
+    if text is None or tuple(table.column_names) != UNIT_COLUMNS or not table.num_rows:
         return None
     record = json.loads(text)
-    if record["schema"] != SCHEMA_VERSION or len(record["chance"]) != table.num_rows:
+    has_curves: bool | None
+    if len(record["chance"]) != table.num_rows:
         return None
-    stated = record["facts"]
-    facts = ShardFacts(**{**stated, "address": ShardAddress(**stated["address"])})
-    chance = tuple(float("nan") if value is None else value for value in record["chance"])
-    return StoredShard(facts=facts, units=table.to_pandas(), chance=chance)
+    if record["schema"] == SCHEMA_VERSION and seal == "intact":
+        facts, has_curves = facts_from_json(record["facts"]), bool(record["has_curves"])
+    elif record["schema"] == _UNSEALED_SCHEMA:
+        facts, has_curves = facts_from_schema_1(record["facts"], table.slice(0, 1).to_pylist()[0]), None
+    else:
+        return None
+    chance = tuple(math.nan if value is None else float(value) for value in record["chance"])
+    return StoredShard(facts, table.replace_schema_metadata(None), chance, has_curves=has_curves)

@@ -117,7 +117,7 @@ def test_each_method_and_metric_has_its_file(aggregated, tmp_path):
         settings=(*SETTINGS["difull"], *SETTINGS["dipart"]),
     )
     assert len(set(paths)) == 4
-    labels = [(one.method, one.metric) for one in load_aggregates(tmp_path / "out")]
+    labels = [(one.method.label, one.metric) for one in load_aggregates(tmp_path / "out")]
     assert set(labels) == {
         (method, f"{metric}/rao2022(n=2,pool=bcos_v2)")
         for method in ("ixg", "gradcam")

@@ -11,8 +11,7 @@ from bcos_eval.engine import task as shard_task
 from bcos_eval.engine.progress import Progress
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
-from bcos_eval.store.rows import UNIT_COLUMNS
-from bcos_eval.store.shards import Store
+from bcos_eval.store.shards import UNIT_COLUMNS, Store
 
 
 def scores(result):
@@ -240,7 +239,7 @@ def test_the_first_attributions_are_kept_for_the_figures(toy_run):
     from bcos_eval.store.examples import load_examples
 
     toy_run(methods=("bcos", "ixg"))
-    kept = {(one.identity.kind, one.identity.method): one for one in load_examples(toy_run.root)}
+    kept = {(one.identity.kind, one.identity.method.label): one for one in load_examples(toy_run.root)}
     assert set(kept) == {(kind, method) for kind in ("single", "grid2x2-bcos_v2") for method in ("bcos", "ixg")}
     assert kept["single", "bcos"].rgba is not None
     assert kept["single", "ixg"].rgba is None

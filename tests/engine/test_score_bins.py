@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bcos_eval.engine.score_bins import BIN_EDGES, FEWEST_UNITS, bin_names, ranked_bins
+from bcos_eval.engine.score_bins import FEWEST_UNITS, ranked_bins
+from bcos_eval.store.aggregates import BIN_EDGES, bin_names
 
 
 def official_bins(scores, inside):

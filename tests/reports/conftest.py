@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
+from bcos_eval.engine.example_maps import examples_of
 from bcos_eval.stimuli.stimulus import Stimulus
 from bcos_eval.store import atomic_write
 from bcos_eval.store.aggregates import AggregateAttribution, aggregate_path, save_aggregate
 from bcos_eval.store.examples import ExampleIdentity, save_examples
-from bcos_eval.store.rows import UNIT_COLUMNS
-from bcos_eval.store.shards import ShardAddress, ShardFacts, Store, StoredShard
+from bcos_eval.store.facts import MetricFacts, ShardAddress, ShardFacts, method_of_old_label
+from bcos_eval.store.shards import Store, StoredShard, curve_table, unit_table
 
 DEFAULT_LABELS = {
     "dataset": "shapes",
@@ -38,23 +38,36 @@ class StoreMaker:
         cell = "-".join(rows.values()).replace("/", "_")
         scores = np.asarray(scores, dtype=np.float64)
         stimuli, units = np.divmod(np.arange(len(scores)), targets_per_stimulus)
-        frame = pd.DataFrame(
+        frame = [
             {
                 **rows,
-                "sample_id": [f"s{i}" for i in range(len(scores))],
-                "stimulus": [f"kind/{i:06d}" for i in stimuli],
-                "target": units,
-                "unit": units,
-                "score": scores,
-                "status": np.where(np.isfinite(scores), "ok", "nonfinite"),
+                "sample_id": f"s{i}",
+                "stimulus": f"kind/{stimuli[i]:06d}",
+                "target": int(units[i]),
+                "unit": int(units[i]),
+                "score": float(score),
+                "status": "ok" if np.isfinite(score) else "nonfinite",
                 "seconds": 0.5,
             }
-        )[list(UNIT_COLUMNS)]
+            for i, score in enumerate(scores)
+        ]
         table = None
         if curves is not None:
-            table = frame[["stimulus", "target", "unit"]].assign(curve=[np.asarray(c, float) for c in curves])
-        facts = ShardFacts(ShardAddress(cell, "shard"), "higher", 0, len(scores), {})
-        Store(self.root).write(StoredShard(facts, frame, (float(chance),) * len(scores), table))
+            table = curve_table([{**row, "curve": list(c)} for row, c in zip(frame, curves, strict=True)])
+        facts = ShardFacts(
+            ShardAddress(cell, "shard"),
+            method_of_old_label(rows["method"]),
+            MetricFacts(
+                rows["metric"],
+                rows["preset"],
+                "higher",
+                is_mean_over_classes=rows["metric"] == "pointing_game",
+            ),
+            0,
+            len(scores),
+            {},
+        )
+        Store(self.root).write(StoredShard(facts, unit_table(frame), (float(chance),) * len(scores), table))
 
     def examples(self, maps, *, colour=False, kind="single", class_names=("cat", "dog"), **labels):
         """Examples with these maps `(N, K, H, W)` on grey images, targets 0, 1, …, regions in the upper left."""
@@ -69,9 +82,8 @@ class StoreMaker:
         ]
         rgba = torch.full((n, k, 4, height, width), 0.5) if colour else None
         labels = {key: value for key, value in {**DEFAULT_LABELS, **labels}.items() if key in _IDENTITY}
-        return save_examples(
-            self.root, ExampleIdentity(kind=kind, **labels), stimuli, maps, class_names=class_names, rgba=rgba
-        )
+        identity = ExampleIdentity(kind=kind, **{**labels, "method": method_of_old_label(labels["method"])})
+        return save_examples(self.root, examples_of(identity, stimuli, maps, class_names=class_names, rgba=rgba))
 
     def aggregate(self, **values):
         """Aggregate attributions on grids of 2×2 cells of 4 pixels; what is not given is invented."""
@@ -93,6 +105,7 @@ class StoreMaker:
             **values,
         }
         name = "-".join(str(made[key]) for key in (*_IDENTITY, "metric")).replace("/", "_")
+        made["method"] = method_of_old_label(made["method"])
         save_aggregate(aggregate_path(self.root, name), AggregateAttribution(**made))
 
 

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from bcos_eval.engine.example_maps import examples_of
 from bcos_eval.errors import InputError
 from bcos_eval.stimuli.stimulus import Stimulus
+from bcos_eval.store import examples as stored_examples
+from bcos_eval.store.arrays import load_arrays, save_arrays
 from bcos_eval.store.examples import (
     MAX_STIMULI,
     MAX_TARGETS,
@@ -16,12 +19,18 @@ from bcos_eval.store.examples import (
     examples_path,
     load_example_file,
     load_examples,
-    save_examples,
 )
+from bcos_eval.store.facts import MethodFacts
 
 SIDE = 8
-IDENTITY = ExampleIdentity("shapes", "bcos_resnet18", "random", "grid2x2-bcos_v2", "bcos")
+IDENTITY = ExampleIdentity(
+    "shapes", "bcos_resnet18", "random", "grid2x2-bcos_v2", MethodFacts("bcos", (("n", 4),))
+)
 CLASS_NAMES = ("cat", "dog", "Tüpfelhyäne", "bird")
+
+
+def save_examples(root, identity, given, maps, **others):
+    return stored_examples.save_examples(root, examples_of(identity, given, maps, **others))
 
 
 def stimuli(n, k, *, seed=0):
@@ -99,13 +108,15 @@ def test_saving_again_replaces_and_leaves_no_other_file(tmp_path):
 
 
 def test_the_path_is_readable_for_plain_names():
-    path = examples_path(Path("out"), ExampleIdentity("shapes", "resnet18", "ab12", "single", "lime(n=4)"))
+    path = examples_path(
+        Path("out"), ExampleIdentity("shapes", "resnet18", "ab12", "single", MethodFacts("lime", (("n", 4),)))
+    )
     assert path == Path("out/examples/shapes/resnet18-ab12/single/lime(n=4).npz")
 
 
 def test_names_that_are_no_file_names_stay_apart_and_inside_the_folder():
     names = ["../../x", "..", "a/b", "a:b", "a-b", "a b"]
-    paths = [examples_path(Path("out"), ExampleIdentity(n, "m", "w", "single", n)) for n in names]
+    paths = [examples_path(Path("out"), ExampleIdentity(n, "m", "w", "single", MethodFacts(n))) for n in names]
     assert len(set(paths)) == len(names)
     assert all(len(path.parts) == 6 and ".." not in path.parts for path in paths)
 
@@ -115,7 +126,7 @@ def test_a_run_without_examples_has_none(tmp_path):
 
 
 def test_no_stimuli_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"^save_examples got no stimuli; give at least one\.$"):
+    with pytest.raises(ValueError, match=r"^examples_of got no stimuli; give at least one\.$"):
         save_examples(tmp_path, IDENTITY, [], maps_of(0, 2), class_names=CLASS_NAMES)
 
 
@@ -128,9 +139,8 @@ def damaged_message(path):
 
 
 def rewrite(path, **changes):
-    with np.load(path) as stored:
-        arrays = {**stored, **changes}
-    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+    arrays = {**load_arrays(path), **changes}
+    save_arrays(path, {key: value for key, value in arrays.items() if value is not None})
 
 
 @pytest.fixture
@@ -172,7 +182,9 @@ def test_a_file_with_other_arrays_is_named(stored_path, changes):
 
 
 def test_a_pickle_is_never_loaded(stored_path):
-    rewrite(stored_path, class_names=np.array([["cat", {"dog": 1}]], dtype=object))
+    with np.load(stored_path) as stored:
+        arrays = {**stored, "version": np.array(1)}
+    np.savez(stored_path, **{**arrays, "class_names": np.array([["cat", {"dog": 1}]], dtype=object)})
     with pytest.raises(InputError, match=damaged_message(stored_path)):
         load_example_file(stored_path)
 
@@ -180,7 +192,7 @@ def test_a_pickle_is_never_loaded(stored_path):
 def test_another_version_is_named(stored_path):
     rewrite(stored_path, version=np.array(99))
     message = (
-        f"'{stored_path}' has version 99, this one reads 1; delete it to draw without it, "
+        f"'{stored_path}' has version 99, this one reads 2; delete it to draw without it, "
         "or make it again by `bcos-eval run` with another --out."
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -10,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bcos_eval.errors import InputError
-from bcos_eval.store.rows import UNIT_COLUMNS, UNIT_SCHEMA
-from bcos_eval.store.shards import ShardAddress, ShardFacts, Store, StoredShard, StoreReadOnce
+from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardAddress, ShardFacts
+from bcos_eval.store.shards import CURVE_SCHEMA, UNIT_COLUMNS, UNIT_SCHEMA, Store, StoredShard, StoreReadOnce
 
 NAN = float("nan")
 
@@ -35,8 +36,18 @@ def shard(cell="cell", name="shard", scores=(0.25, NAN), curves=None):
         },
         columns=list(UNIT_COLUMNS),
     )
-    facts = ShardFacts(ShardAddress(cell, name), "higher", 0, len(scores), {"seed": 0, "method": {"name": "ixg"}})
-    return StoredShard(facts, units, (0.5,) * (len(scores) - 1) + (NAN,), curves)
+    facts = ShardFacts(
+        ShardAddress(cell, name),
+        MethodFacts("ixg", (("n", 2),), is_control=True),
+        MetricFacts("energy_pg", "default", "higher", (("smoothing", 3),), "shared", is_mean_over_classes=True),
+        0,
+        len(scores),
+        {"seed": 0, "method": {"name": "ixg"}},
+    )
+    table = pa.Table.from_pandas(units, schema=UNIT_SCHEMA, preserve_index=False)
+    if curves is not None:
+        curves = pa.Table.from_pandas(curves, schema=CURVE_SCHEMA, preserve_index=False)
+    return StoredShard(facts, table, (0.5,) * (len(scores) - 1) + (NAN,), curves)
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -106,10 +117,8 @@ def test_a_store_read_once_reads_each_file_once(tmp_path, monkeypatch):
     Store(tmp_path).write(shard())
     Store(tmp_path).units_path(ShardAddress("cell", "broken")).write_bytes(b"garbage")
     paths = []
-    read_table = pq.read_table
-    monkeypatch.setattr(
-        pq, "read_table", lambda path, **options: paths.append(path) or read_table(path, **options)
-    )
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: paths.append(path) or read_bytes(path))
     store = StoreReadOnce(tmp_path)
     first, second = list(store.shards()), list(store.shards())
     assert first == second
@@ -127,11 +136,11 @@ def test_a_temporary_file_that_a_crash_left_is_no_shard(tmp_path):
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
-    def half(table, path, **_):
-        path.write_bytes(b"PAR1 and then the disk was full")
+    def half(path, content):
+        path.write_text("PAR1 and then the disk was full")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match=r"^No space left on device$"):
         Store(tmp_path).write(shard())
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

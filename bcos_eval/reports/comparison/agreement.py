@@ -27,8 +27,6 @@ from .statistics import Floats
 FEWEST_METHODS = 3
 # Means of equal scores, summed in another order, differ by less: they are ties.
 _DIGITS = 12
-# Maps that know nothing of the model. Everything agrees that they are bad, which is no agreement on the rest.
-CONTROLS = frozenset({"random", "uniform", "center", "edges"})
 
 Across = Literal["metrics", "models"]
 # Of each question: what one table is about, and whose rankings are compared in it.
@@ -65,13 +63,14 @@ def agreements(
     Args:
         table: A leaderboard.
         across: Whose rankings are compared.
-        without: Methods that are not ranked.
+        without: Methods that are not ranked, as the table calls them. Everything agrees that controls are bad, for
+            example, which is no agreement on the rest.
 
     Raises:
         InputError: If nowhere two rankings have 3 methods in common.
     """
     is_defined = np.isfinite(table["mean"].astype(np.float64))
-    is_left_out = table["method"].astype(str).str.split("(").str[0].isin(without)
+    is_left_out = table["method"].isin(without)
     ranked = table[is_defined & ~is_left_out]
     found = list(_agreements(ranked, across))
     if not found:

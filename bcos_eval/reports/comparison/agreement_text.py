@@ -46,7 +46,7 @@ def _section(agreement: Agreement) -> str:
     for j, number in enumerate(numbers):
         columns[number] = [_cell(agreement, i, j) for i in range(len(numbers))]
     dataset, subject = agreement.about
-    table = markdown(pd.DataFrame(columns, dtype=str), numeric={"no.", *numbers})
+    table = markdown(columns, numeric={"no.", *numbers})
     return f"### {dataset}, {subject} ({method_counts(agreement)})\n\n{table}"
 
 

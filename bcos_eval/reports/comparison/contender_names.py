@@ -12,9 +12,6 @@ from .unit_matrix import Contender
 
 Pair = tuple[Contender, Contender]
 
-# Parameters in brackets, the pool after a plus.
-_AFTER_THE_PRESET = r"[(+]"
-
 
 def named_pairs(cells: pd.DataFrame, first: str, second: str) -> list[Pair]:
     """Return the pairs of contenders that two names stand for.
@@ -59,10 +56,9 @@ def rows_of_metrics(units: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     if not names:
         return units
     full = units["metric"] + "/" + units["preset"]
-    plain = full.str.split(_AFTER_THE_PRESET, regex=True).str[0]
     chosen = pd.Series(False, index=units.index)
     for name in names:
-        found = (units["metric"] == name) | (full == name) | (plain == name)
+        found = (units["metric"] == name) | (full == name) | (units["full_preset"] == name)
         if not found.any():
             raise unknown_name("metric in these results", name, {*units["metric"], *full})
         chosen |= found

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bcos_eval.errors import InputError
-from bcos_eval.reports.figures.style import method_order
-from bcos_eval.reports.tables.status_counts import status_counts
+from bcos_eval.reports.methods import order_key
+from bcos_eval.reports.tables.leaderboard import status_counts
 
 from .comparison import BestMethod, Comparison, best_method, compare_all, comparison_table, with_holm
 from .contender_names import named_pairs
@@ -86,7 +86,10 @@ def compare_within(units: pd.DataFrame, *, seed: int = 0) -> ComparisonReport:
     """
     tables, notes = [], []
     for _, cell in units.groupby(list(_TABLE_COLUMNS), sort=True):
-        methods = method_order(set(cell["method"]))
+        names = sorted(
+            {order_key(name, label) for name, label in zip(cell["method_name"], cell["method"], strict=True)}
+        )
+        methods = [label for _, label in names]
         if len(methods) < 2:
             continue
         try:
@@ -128,7 +131,7 @@ def _facts(cell: pd.DataFrame, a: Contender, b: Contender) -> dict[str, object]:
 
 def _counts(cell: pd.DataFrame, a: Contender, b: Contender) -> Iterator[tuple[str, int]]:
     for side, contender in (("a", a), ("b", b)):
-        for column, n in status_counts(cell[_is_of(cell, contender)]).items():
+        for column, n in status_counts(cell.loc[_is_of(cell, contender), "status"]).items():
             yield f"{column}_{side}", n
 
 

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bcos_eval.reports.tables.status_counts import STATUS_COLUMNS
-from bcos_eval.reports.tables.table import ARROWS, UNKNOWN, markdown, number
+from bcos_eval.reports.tables.table import ARROWS, STATUS_COLUMNS, UNKNOWN, markdown, number
 
 from .report import ComparedTable, ComparisonReport
 
@@ -109,7 +108,10 @@ def _readable(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _markdown(readable: pd.DataFrame) -> str:
-    return markdown(readable, numeric=frozenset(readable.columns) - _TEXT_COLUMNS)
+    return markdown(
+        {str(name): list(texts) for name, texts in readable.items()},
+        numeric=frozenset(readable.columns) - _TEXT_COLUMNS,
+    )
 
 
 def _difference(value: float) -> str:

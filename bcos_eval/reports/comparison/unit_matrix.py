@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
-from bcos_eval.reports.tables.leaderboard import MEAN_OVER_CLASSES, stored_units
-from bcos_eval.store.shards import ShardFacts, StoredShard
+from bcos_eval.reports.tables.leaderboard import stored_units
+from bcos_eval.store.facts import ShardFacts
+from bcos_eval.store.shards import StoredShard
 
 from .statistics import Floats
 
@@ -62,11 +63,23 @@ class UnitMatrix:
 
 
 def comparable_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
-    """Return stored units, with the column `stimuli`: units pair only where it is the same."""
+    """Return stored units with facts of their cells.
+
+    Added are `stimuli` (units pair only where it is the same), `by_class` (whether the metric is a mean over
+    classes), `method_name` (registered, without parameters) and `full_preset` (likewise, `metric/preset`).
+    """
     kept = list(shards)
-    stimuli = {shard.facts.address.cell: _stimuli_identity(shard.facts) for shard in kept}
+    facts = {shard.facts.address.cell: shard.facts for shard in kept}
     units = stored_units(kept)
-    return units.assign(stimuli=units["cell"].map(stimuli))
+    added: dict[str, Callable[[ShardFacts], object]] = {
+        "stimuli": _stimuli_identity,
+        "by_class": lambda one: one.metric.is_mean_over_classes,
+        "method_name": lambda one: one.method.name,
+        "full_preset": lambda one: f"{one.metric.name}/{one.metric.preset}",
+    }
+    for column, of in added.items():
+        units[column] = units["cell"].map({cell: of(one) for cell, one in facts.items()})
+    return units
 
 
 def unit_matrix(units: pd.DataFrame, contenders: Sequence[Contender]) -> UnitMatrix:
@@ -92,7 +105,7 @@ def unit_matrix(units: pd.DataFrame, contenders: Sequence[Contender]) -> UnitMat
     measured = table["measured"].notna().to_numpy()
     if not measured.all(1).any():
         raise UnpairedError(f"{_named(rows)} has no unit in common; run them with the same --seed and --samples.")
-    by_class = rows["metric"].iloc[0] in MEAN_OVER_CLASSES
+    by_class = bool(rows["by_class"].iloc[0])
     return UnitMatrix(
         contenders=tuple(contenders),
         scores=table["score"].to_numpy(np.float64),

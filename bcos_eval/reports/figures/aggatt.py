@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from bcos_eval.engine.score_bins import bin_names
-from bcos_eval.store.aggregates import AggregateAttribution, load_aggregates
+from bcos_eval.reports.methods import method_order
+from bcos_eval.store.aggregates import AggregateAttribution, bin_names, load_aggregates
 from bcos_eval.store.shards import Store
 
 from .explanation_sheet import COLOUR_MAP, symmetric_limit
 from .panels import FigurePage, MissingDataError
-from .style import GREY, PAGE_WIDTH, SMALL_SIZE, method_order, new_figure
+from .style import GREY, PAGE_WIDTH, SMALL_SIZE, new_figure
 
 _LIMIT_FRACTION = 0.995
 # Inches: a panel with its heading, and the line that names figure and bins.
@@ -69,7 +69,7 @@ def _page_name(key: tuple[str, ...], aggregates: Sequence[AggregateAttribution])
 
 
 def _in_method_order(aggregates: Sequence[AggregateAttribution]) -> list[AggregateAttribution]:
-    positions = {label: at for at, label in enumerate(method_order({one.method for one in aggregates}))}
+    positions = {method: at for at, method in enumerate(method_order({one.method for one in aggregates}))}
     return sorted(aggregates, key=lambda one: positions[one.method])
 
 
@@ -92,7 +92,7 @@ def _draw_method(above: Sequence[Axes], below: Sequence[Axes], aggregate: Aggreg
         mean_axes.set_title(f"{aggregate.scores[at]:.3f}", fontsize=SMALL_SIZE, pad=2)
         example = aggregate.examples[at]
         _draw_map(example_axes, example, symmetric_limit(example), aggregate.region)
-    above[0].set_ylabel(f"{aggregate.method}\nmean", fontsize=SMALL_SIZE)
+    above[0].set_ylabel(f"{aggregate.method.label}\nmean", fontsize=SMALL_SIZE)
     below[0].set_ylabel("example", fontsize=SMALL_SIZE)
 
 

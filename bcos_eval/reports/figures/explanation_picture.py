@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bcos_eval.errors import InputError
+from bcos_eval.store.facts import MethodFacts
 
 from .explanation_sheet import ExplanationRow, explanation_sheet
 from .style import figure_style, save_figure
 
+Floats = NDArray[np.float32]
 PICTURE_SUFFIXES = (".png", ".pdf")
 
 
@@ -32,11 +32,11 @@ class ExplainedImage:
         colour: Colour explanation `(4, H, W)` in [0, 1] of a B-cos model, from `colour_explanation`.
     """
 
-    image: Tensor
+    image: Floats
     target_name: str
     probability: float
-    maps: Mapping[str, Tensor]
-    colour: Tensor | None = None
+    maps: Mapping[str, Floats]
+    colour: Floats | None = None
 
 
 def explanation_picture(rows: Sequence[ExplainedImage]) -> Figure:
@@ -76,11 +76,10 @@ def _sheet_row(row: ExplainedImage) -> ExplanationRow:
         label=row.target_name,
         note=f"p = {row.probability:.3f}",
         image=_pixels(row.image),
-        maps={method: values.detach().to("cpu", torch.float32).numpy() for method, values in row.maps.items()},
+        maps={MethodFacts(method): values for method, values in row.maps.items()},
         colour=None if row.colour is None else _pixels(row.colour),
     )
 
 
-def _pixels(image: Tensor) -> NDArray[np.uint8]:
-    scaled = image.detach().cpu().clamp(0, 1).movedim(0, -1) * 255
-    return scaled.round().to(torch.uint8).numpy()
+def _pixels(image: Floats) -> NDArray[np.uint8]:
+    return np.rint(np.moveaxis(image.clip(0, 1), 0, -1) * 255).astype(np.uint8)

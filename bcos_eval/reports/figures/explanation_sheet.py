@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,15 +14,19 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bcos_eval.reports.tables.method_names import settings_text, short_names
+from bcos_eval.reports.methods import method_order, settings_text, short_names
+from bcos_eval.store.facts import MethodFacts
 
-from .style import GREY, PAGE_WIDTH, SMALL_SIZE, method_order, new_figure, text_width
+from .style import GREY, PAGE_WIDTH, SMALL_SIZE, new_figure, text_width
 
 # White is zero, red speaks for the target, blue against it.
 COLOUR_MAP = "bwr"
 LIMIT_PERCENTILE = 99.5
 INPUT_HEADING = "input"
 COLOUR_HEADING = "bcos in colour"
+
+# A heading of its own, or a method.
+Column = str | MethodFacts
 
 _NONFINITE_COLOUR = "#BBBBBB"
 _LARGEST_CELL = 1.05
@@ -54,7 +59,7 @@ class ExplanationRow:
 
     label: str
     image: NDArray[np.uint8]
-    maps: Mapping[str, NDArray[np.float32]]
+    maps: Mapping[MethodFacts, NDArray[np.floating[Any]]]
     colour: NDArray[np.uint8] | None = None
     region: NDArray[np.bool_] | None = None
     note: str = ""
@@ -64,8 +69,8 @@ class ExplanationRow:
 class _Layout:
     """Sizes in inches; rows are as high as their images need."""
 
-    columns: tuple[str, ...]
-    called: Mapping[str, str]
+    columns: tuple[Column, ...]
+    called: Mapping[MethodFacts, str]
     cell: float
     heights: tuple[float, ...]
     heading: float
@@ -98,7 +103,7 @@ def explanation_sheet(rows: Sequence[ExplanationRow]) -> Figure:
             axes = _cell_axes(figure, layout, position, top, height)
             _draw_cell(axes, row, column)
             if number == 0:
-                _write_column_heading(axes, layout.called.get(column, column), tilted=layout.tilted)
+                _write_column_heading(axes, _heading(column, layout.called), tilted=layout.tilted)
         _write_row_label(figure, row, layout, bottom=top, height=height)
         top -= _GAP
     _add_colour_key(figure, layout)
@@ -106,7 +111,7 @@ def explanation_sheet(rows: Sequence[ExplanationRow]) -> Figure:
     return figure
 
 
-def symmetric_limit(values: NDArray[np.float32]) -> float:
+def symmetric_limit(values: NDArray[np.floating[Any]]) -> float:
     """Return where the colour map ends: the 99.5th percentile of the finite absolute values; 1 for a zero map.
 
     A map so sparse that the percentile is zero ends at its largest entry.
@@ -126,10 +131,10 @@ def on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _layout(rows: Sequence[ExplanationRow]) -> _Layout:
     methods = method_order({method for row in rows for method in row.maps})
     colour = [COLOUR_HEADING] if any(row.colour is not None for row in rows) else []
-    columns = (INPUT_HEADING, *colour, *methods)
+    columns: tuple[Column, ...] = (INPUT_HEADING, *colour, *methods)
     shapes = [row.image.shape[0] / row.image.shape[1] for row in rows]
     called = short_names(methods)
-    names = [text_width(len(called.get(column, column)), SMALL_SIZE) for column in columns]
+    names = [text_width(len(_heading(column, called)), SMALL_SIZE) for column in columns]
     room = PAGE_WIDTH - _LABEL_WIDTH - _GAP * len(columns) - _EDGE
     tall = (_LARGEST_HEIGHT - max(names) - _KEY_HEIGHT - _GAP * len(rows)) / sum(shapes)
     cell = min(_LARGEST_CELL, room / len(columns), tall)
@@ -144,6 +149,10 @@ def _layout(rows: Sequence[ExplanationRow]) -> _Layout:
     return _Layout(columns, called, cell, heights, heading, tilted, width, height)
 
 
+def _heading(column: Column, called: Mapping[MethodFacts, str]) -> str:
+    return called[column] if isinstance(column, MethodFacts) else column
+
+
 def _cell_axes(figure: Figure, layout: _Layout, position: int, bottom: float, height: float) -> Axes:
     left = _LABEL_WIDTH + position * (layout.cell + _GAP)
     width, total = layout.width, layout.height
@@ -154,7 +163,7 @@ def _cell_axes(figure: Figure, layout: _Layout, position: int, bottom: float, he
     return axes
 
 
-def _draw_cell(axes: Axes, row: ExplanationRow, column: str) -> None:
+def _draw_cell(axes: Axes, row: ExplanationRow, column: Column) -> None:
     if column == INPUT_HEADING:
         axes.imshow(row.image)
         _outline(axes, row.region, widths=(1.8, 0.8), colours=("white", "black"))
@@ -164,7 +173,7 @@ def _draw_cell(axes: Axes, row: ExplanationRow, column: str) -> None:
             _leave_empty(axes)
             return
         axes.imshow(on_white(row.colour))
-    elif column in row.maps:
+    elif isinstance(column, MethodFacts) and column in row.maps:
         _show_map(axes, row.maps[column])
     else:
         _leave_empty(axes)
@@ -178,7 +187,7 @@ def _leave_empty(axes: Axes) -> None:
     axes.text(0.5, 0.5, "–", transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
-def _show_map(axes: Axes, values: NDArray[np.float32]) -> None:
+def _show_map(axes: Axes, values: NDArray[np.floating[Any]]) -> None:
     limit = symmetric_limit(values)
     colours = mpl.colormaps[COLOUR_MAP].with_extremes(bad=_NONFINITE_COLOUR)
     # Divided here, since attributions may be so small that a norm's arithmetic in float32 would fail.

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from bcos_eval.reports.tables.leaderboard import current_shards, stored_units
-from bcos_eval.reports.tables.method_names import short_names, write_settings
+from bcos_eval.reports.methods import method_style, short_names
+from bcos_eval.reports.tables.leaderboard import current_shards, stored_methods, stored_units
+from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.shards import Store
 
 from .panels import (
@@ -25,7 +26,7 @@ from .panels import (
     panels,
     write_heading,
 )
-from .style import GREY, LIGHTER, SMALL_SIZE, lightened, method_style, text_width
+from .style import GREY, LIGHTER, SMALL_SIZE, lightened, text_width, write_settings
 
 _METRIC = "grid_pg"
 # Inches, without the names of the methods.
@@ -48,19 +49,20 @@ def localisation_pages(store: Store) -> list[FigurePage]:
     Raises:
         MissingDataError: If nothing of the kind is stored.
     """
-    units = stored_units(current_shards(store)[0])
-    units = units[units["metric"] == _METRIC] if len(units) else units
+    shards = [shard for shard in current_shards(store)[0] if shard.facts.metric.name == _METRIC]
+    units = stored_units(shards)
     if units.empty or not np.isfinite(units["score"]).any():
         raise MissingDataError(
             f"figure 'localisation': '{store.root}' holds no scores of {_METRIC}; make them with "
             f"`bcos-eval run --model MODEL --metric {_METRIC} --out {store.root}`."
         )
     drawn = [panel for panel in panels(units) if np.isfinite(panel.units["score"]).any()]
-    called = short_names(units["method"])
+    methods = stored_methods(shards)
+    called = short_names(methods.values())
     names = max(text_width(len(name), SMALL_SIZE) for name in called.values())
     figure, axes = panel_figure(len(drawn), panel_height=_PANEL_HEIGHT + _TILTED * names)
     for axis, panel in zip(axes, drawn, strict=True):
-        _draw_panel(axis, panel, called)
+        _draw_panel(axis, panel, methods, called)
     write_settings(figure, called)
     for axis in first_in_row(axes):
         axis.set_ylabel("localisation score")
@@ -76,11 +78,13 @@ def scores_by_median(units: pd.DataFrame) -> list[tuple[str, NDArray[np.float64]
     return sorted(scores, key=lambda named: (-float(np.median(named[1])), named[0]))
 
 
-def _draw_panel(axes: Axes, panel: Panel, called: Mapping[str, str]) -> None:
+def _draw_panel(
+    axes: Axes, panel: Panel, methods: Mapping[str, MethodFacts], called: Mapping[MethodFacts, str]
+) -> None:
     scores = scores_by_median(panel.units)
-    methods = [method for method, _ in scores]
-    _draw_boxes(axes, methods, [values for _, values in scores])
-    _write_names(axes, [called[method] for method in methods])
+    drawn = [methods[label] for label, _ in scores]
+    _draw_boxes(axes, drawn, [values for _, values in scores])
+    _write_names(axes, [called[method] for method in drawn])
     _draw_level(axes, _PERFECT, "perfect")
     for chance in np.unique(panel.units["chance"].dropna().to_numpy(np.float64).round(9)):
         _draw_level(axes, float(chance), "chance")
@@ -90,7 +94,7 @@ def _draw_panel(axes: Axes, panel: Panel, called: Mapping[str, str]) -> None:
     write_heading(axes, panel)
 
 
-def _draw_boxes(axes: Axes, methods: Sequence[str], scores: Sequence[NDArray[np.float64]]) -> None:
+def _draw_boxes(axes: Axes, methods: Sequence[MethodFacts], scores: Sequence[NDArray[np.float64]]) -> None:
     drawn = axes.boxplot(
         scores,
         widths=_BOX_WIDTH,

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bcos_eval.reports.comparison.statistics import CONFIDENCE, N_RESAMPLES
-from bcos_eval.reports.tables.leaderboard import current_shards
-from bcos_eval.reports.tables.method_names import short_names, write_settings
+from bcos_eval.reports.methods import method_order, method_style, short_names
+from bcos_eval.reports.tables.leaderboard import current_shards, stored_methods
 from bcos_eval.seeding import derived_seed
+from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.shards import Store, StoredShard
 
 from .panels import (
@@ -28,7 +29,7 @@ from .panels import (
     panels,
     write_heading,
 )
-from .style import method_order, method_style
+from .style import write_settings
 
 _METRIC = "pixel_perturbation"
 _PANEL_HEIGHT = 2.6
@@ -68,28 +69,28 @@ def perturbation_pages(store: Store) -> list[FigurePage]:
     Raises:
         MissingDataError: If nothing of the kind is stored.
     """
-    units = stored_curves(store, _METRIC)
+    shards = [shard for shard in current_shards(store)[0] if shard.facts.metric.name == _METRIC]
+    units = stored_curves(store, shards)
     if units.empty:
         raise MissingDataError(
             f"figure 'perturbation': '{store.root}' holds no curves of {_METRIC}; make them with "
             f"`bcos-eval run --model MODEL --metric {_METRIC} --out {store.root}`."
         )
-    drawn = panels(units)
+    drawn, methods = panels(units), stored_methods(shards)
     figure, axes = panel_figure(len(drawn), panel_height=_PANEL_HEIGHT)
     for axis, panel in zip(axes, drawn, strict=True):
-        _draw_panel(axis, panel)
+        _draw_panel(axis, panel, methods)
     for axis in first_in_row(axes):
         axis.set_ylabel("mean probability of target")
     top = max(axis.get_ylim()[1] for axis in axes)
     for axis in axes:
         axis.set_ylim(0, top)
-    _add_legend(figure, axes)
+    _add_legend(figure, axes, methods)
     return [FigurePage("perturbation", figure)]
 
 
-def stored_curves(store: Store, metric: str) -> pd.DataFrame:
-    """Return the distinct, finite curves of a metric: labels, `stimulus, target, unit, curve`."""
-    shards = [shard for shard in current_shards(store)[0] if _is_of(shard, metric)]
+def stored_curves(store: Store, shards: Sequence[StoredShard]) -> pd.DataFrame:
+    """Return the distinct, finite curves of some shards: labels, `stimulus, target, unit, curve`."""
     labels = {shard.facts.address.cell: _labels(shard) for shard in shards}
     curves = store.curves([shard.facts.address for shard in shards])
     curves = curves.drop_duplicates(["cell", "stimulus", "unit"])
@@ -131,23 +132,18 @@ def bootstrap_band(curves: Floats, *, n_resamples: int = N_RESAMPLES, seed: int 
     return low, high
 
 
-def _is_of(shard: StoredShard, metric: str) -> bool:
-    return len(shard.units) > 0 and shard.units["metric"].iloc[0] == metric
-
-
 def _labels(shard: StoredShard) -> Mapping[str, str]:
-    first = shard.units.iloc[0]
-    return {column: str(first[column]) for column in (*PANEL_COLUMNS, "method")}
+    return {column: str(shard.table[column][0]) for column in (*PANEL_COLUMNS, "method")}
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
+def _draw_panel(axes: Axes, panel: Panel, methods: Mapping[str, MethodFacts]) -> None:
     counts = []
-    methods = method_order(panel.units["method"].unique())
-    for method in methods:
-        curve = mean_curve(panel.units[panel.units["method"] == method])
+    drawn = method_order(methods[label] for label in panel.units["method"].unique())
+    for method in drawn:
+        curve = mean_curve(panel.units[panel.units["method"] == method.label])
         style = method_style(method)
-        axes.plot(curve.percent, curve.mean, color=style.colour, linestyle=style.line, label=method)
-        if len(methods) <= _MOST_WITH_BANDS:
+        axes.plot(curve.percent, curve.mean, color=style.colour, linestyle=style.line, label=method.label)
+        if len(drawn) <= _MOST_WITH_BANDS:
             axes.fill_between(curve.percent, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
         counts.append(curve.n)
     axes.set_xlabel(counted("pixels removed in %", counts))
@@ -155,14 +151,13 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     write_heading(axes, panel)
 
 
-def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+def _add_legend(figure: Figure, axes: Sequence[Axes], methods: Mapping[str, MethodFacts]) -> None:
     handles = {
         label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
-    labels = method_order(handles)
+    drawn = method_order(methods[label] for label in handles)
     width = figure.get_size_inches()[0]
-    n_columns = min(len(labels), int(width / 1.1))
-    called = short_names(labels)
-    names = [called[label] for label in labels]
-    figure.legend([handles[label] for label in labels], names, loc="outside lower center", ncols=n_columns)
-    write_settings(figure, labels)
+    n_columns = min(len(drawn), int(width / 1.1))
+    names = list(short_names(drawn).values())
+    figure.legend([handles[one.label] for one in drawn], names, loc="outside lower center", ncols=n_columns)
+    write_settings(figure, drawn)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard
-from bcos_eval.reports.tables.method_names import short_names, write_settings
+from bcos_eval.reports.methods import method_style, short_names
+from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard, stored_methods
+from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.shards import Store
 
 from .panels import (
@@ -21,7 +22,7 @@ from .panels import (
     panels,
     write_heading,
 )
-from .style import GREY, LIGHTER, lightened, method_style
+from .style import GREY, LIGHTER, lightened, write_settings
 
 _METRICS = ("energy_pg", "pointing_game")
 _HEIGHT_OF_BAR = 0.125
@@ -38,28 +39,32 @@ def score_bar_pages(store: Store) -> list[FigurePage]:
     Raises:
         MissingDataError: If nothing of the kind is stored.
     """
-    table = leaderboard(current_shards(store)[0])
-    table = table[table["metric"].isin(_METRICS) & (table["n"] > 0)]
+    shards = [shard for shard in current_shards(store)[0] if shard.facts.metric.name in _METRICS]
+    table = leaderboard(shards)
+    table = table[table["n"] > 0]
     if table.empty:
         raise MissingDataError(
             f"figure 'leaderboard_bars': '{store.root}' holds no scores of {' or '.join(_METRICS)}; make them "
             f"with `bcos-eval run --model MODEL --metric {','.join(_METRICS)} --out {store.root}`."
         )
-    drawn = panels(table)
-    called = short_names(table["method"])
+    known = stored_methods(shards)
+    drawn, methods = panels(table), {label: known[label] for label in table["method"]}
+    called = short_names(methods.values())
     most = max(len(panel.units) for panel in drawn)
     figure, axes = panel_figure(len(drawn), panel_height=_HEIGHT_AROUND + _HEIGHT_OF_BAR * most)
     for axis, panel in zip(axes, drawn, strict=True):
-        _draw_panel(axis, panel, called)
+        _draw_panel(axis, panel, methods, called)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=1.2)
     write_settings(figure, called)
     return [FigurePage("leaderboard_bars", figure)]
 
 
-def _draw_panel(axes: Axes, panel: Panel, called: Mapping[str, str]) -> None:
+def _draw_panel(
+    axes: Axes, panel: Panel, methods: Mapping[str, MethodFacts], called: Mapping[MethodFacts, str]
+) -> None:
     rows = panel.units.sort_values(["mean", "method"], ascending=[False, True])
     positions = np.arange(len(rows))
-    colours = [method_style(method).colour for method in rows["method"]]
+    colours = [method_style(methods[label]).colour for label in rows["method"]]
     # Lighter than the edge, so that the interval and the chance level show on dark colours too.
     faces = [lightened(colour, LIGHTER) for colour in colours]
     axes.barh(positions, rows["mean"], height=_BAR_WIDTH, color=faces, edgecolor=colours, linewidth=0.7)
@@ -73,7 +78,7 @@ def _draw_panel(axes: Axes, panel: Panel, called: Mapping[str, str]) -> None:
         linewidth=0.9,
         label="chance",
     )
-    axes.set_yticks(positions, [called[method] for method in rows["method"]])
+    axes.set_yticks(positions, [called[methods[label]] for label in rows["method"]])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel(counted("mean score", rows["n"].tolist()))

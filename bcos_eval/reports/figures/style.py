@@ -1,11 +1,10 @@
-"""How figures look: sizes, type and one colour for each method, wherever it appears."""
+"""How figures look: sizes and type, whatever the user's own settings, and how they reach the disk."""
 
 from __future__ import annotations
 
-import zlib
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,11 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
+from bcos_eval.reports.methods import settings_text
 from bcos_eval.store.atomic_write import atomic_path
+from bcos_eval.store.facts import MethodFacts
 
 # Inches: one column and the full width of a two-column paper.
 COLUMN_WIDTH = 3.3
@@ -53,84 +55,6 @@ _STYLE: Any = {
 }
 
 
-Line = str | tuple[float, tuple[float, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class MethodStyle:
-    """Colour and line of a method; the pair is unique among the registered ones."""
-
-    colour: str
-    line: Line
-
-
-# Hues from Okabe & Ito and from Tol, which readers with any colour vision tell apart: the linear summary in
-# vermilion, gradients in blues, CAMs in greens, perturbation in purples, controls in greys. Within a family
-# lightness and line differ. The order is the one columns and legends use.
-METHOD_STYLES: dict[str, MethodStyle] = {
-    "bcos": MethodStyle("#D55E00", "-"),
-    "bcos_relative": MethodStyle("#CC6677", "--"),
-    "ixg": MethodStyle("#0072B2", "-"),
-    "grad": MethodStyle("#56B4E9", "--"),
-    "gb": MethodStyle("#332288", ":"),
-    "intgrad": MethodStyle("#56B4E9", "-"),
-    "smoothgrad": MethodStyle("#0072B2", "--"),
-    "deeplift": MethodStyle("#332288", "-"),
-    "gradcam": MethodStyle("#009E73", "-"),
-    "gradcam++": MethodStyle("#117733", "--"),
-    "layercam": MethodStyle("#44AA99", "-."),
-    "scorecam": MethodStyle("#117733", "-"),
-    "guided_gradcam": MethodStyle("#999933", "-"),
-    "lime": MethodStyle("#CC79A7", "-"),
-    "kernelshap": MethodStyle("#AA4499", "--"),
-    "occlusion": MethodStyle("#882255", "-"),
-    "rise": MethodStyle("#AA4499", "-."),
-    "extremal": MethodStyle("#CC79A7", ":"),
-    "rollout": MethodStyle("#E69F00", "-"),
-    "attention_gradient": MethodStyle("#E69F00", "--"),
-    "random": MethodStyle("#777777", ":"),
-    "uniform": MethodStyle("#999999", "--"),
-    "center": MethodStyle("#AAAAAA", "-."),
-    "edges": MethodStyle("#AAAAAA", ":"),
-}
-
-_UNLISTED = MethodStyle("#000000", "-")
-
-# Long dashes, dash and two dots, dash and three dots: none is a line of the defaults.
-_VARIANT_LINES: tuple[Line, ...] = (
-    (0, (7, 2)),
-    (0, (5, 1, 1, 1, 1, 1)),
-    (0, (5, 1, 1, 1, 1, 1, 1, 1)),
-)
-
-
-def base_method(label: str) -> str:
-    """Return the registered name in a method's label.
-
-    Example:
-        >>> base_method("lime(n_samples=100)")
-        'lime'
-    """
-    return label.partition("(")[0]
-
-
-def method_style(label: str) -> MethodStyle:
-    """Return the style of a method, whatever else is drawn; black for methods that are not listed.
-
-    A method with other parameters than its defaults keeps its colour and gets another line.
-    """
-    style = METHOD_STYLES.get(base_method(label), _UNLISTED)
-    if label == base_method(label):
-        return style
-    return MethodStyle(style.colour, _VARIANT_LINES[zlib.crc32(label.encode()) % len(_VARIANT_LINES)])
-
-
-def method_order(labels: Iterable[str]) -> list[str]:
-    """Return labels in the fixed order of methods, those that are not listed last by name."""
-    positions = {name: position for position, name in enumerate(METHOD_STYLES)}
-    return sorted(labels, key=lambda label: (positions.get(base_method(label), len(positions)), label))
-
-
 def lightened(colour: str, share: float) -> tuple[float, float, float]:
     """Return a colour mixed with a share of white in [0, 1], as red, green, blue in [0, 1]."""
     red, green, blue = (value + (1 - value) * share for value in to_rgb(colour))
@@ -140,6 +64,21 @@ def lightened(colour: str, share: float) -> tuple[float, float, float]:
 def text_width(n_characters: int, size: float) -> float:
     """Return about how wide a text is, in inches."""
     return _ADVANCE * n_characters * size / 72
+
+
+def write_settings(figure: Figure, methods: Iterable[MethodFacts]) -> None:
+    """Write below all panels, above a legend there, the parameters that the methods' short names leave out."""
+    text = settings_text(methods)
+    if not text:
+        return
+    lines = textwrap.fill(text, int(figure.get_size_inches()[0] / text_width(1, SMALL_SIZE)))
+    if not figure.legends:
+        figure.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL_SIZE, color=GREY)
+        return
+    (legend,) = figure.legends
+    legend.set_title(lines, prop=FontProperties(size=SMALL_SIZE))
+    legend.get_title().set_color(GREY)
+    legend.set_alignment("left")
 
 
 @contextmanager

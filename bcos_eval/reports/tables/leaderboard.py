@@ -1,73 +1,64 @@
-"""The leaderboard: one row per dataset, model, method and metric, from stored units only."""
+"""The leaderboard: one row per dataset, model, method and metric, from stored units only.
+
+Rows are made with NumPy alone: a table is drawn in less time than pandas takes to load. Who computes on with units
+or rows gets them as data frames from `stored_units` and `leaderboard`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
 from bcos_eval.reports.comparison.statistics import bootstrap_interval, grouped_mean
-from bcos_eval.store.atomic_write import atomic_path
+from bcos_eval.store.atomic_write import write_text
+from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.manifest import cell_recency
 from bcos_eval.store.shards import Store, StoredShard
 
-from .status_counts import STATUS_COLUMNS, status_counts
+from .table import LABEL_COLUMNS, LEADERBOARD_COLUMNS, STATUS_COLUMNS, Row, csv_text
 
-LABEL_COLUMNS = ("dataset", "model", "weights", "method", "metric", "preset")
-LEADERBOARD_COLUMNS = (
-    *LABEL_COLUMNS,
-    "n",
-    "mean",
-    "ci_low",
-    "ci_high",
-    "median",
-    "q25",
-    "q75",
-    "chance",
-    "n_zero",
-    "n_nonfinite",
-    "seconds_per_unit",
-    "direction",
-)
-
-# protocols.md section 4.2: hits are counted per class, and the score is the mean over the classes that have
-# a unit. Every other metric is the mean over its defined scores.
-MEAN_OVER_CLASSES = frozenset({"pointing_game"})
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def leaderboard(shards: Iterable[StoredShard]) -> pd.DataFrame:
-    """Return the rows of a leaderboard, in the contract's columns.
+def leaderboard_rows(shards: Iterable[StoredShard]) -> list[Row]:
+    """Return the rows of a leaderboard: the contract's columns, and counts of further statuses after them.
 
     `n` counts the units with a defined score, on which mean, interval and quartiles rest; a zero map that scores
     0 is one of them. `chance` is the mean chance level of the same units. The interval is a 95 % percentile
-    bootstrap over stimuli. Units that several shards hold (runs with different `--samples`) count once.
+    bootstrap over stimuli. Units that several shards of a cell hold (runs with different `--samples`) count once.
 
     Args:
         shards: Stored shards of any number of cells.
     """
-    return counted_leaderboard(shards)[list(LEADERBOARD_COLUMNS)]
+    ordered = sorted(shards, key=lambda shard: shard.facts.address.cell)  # stable: shards keep their order
+    cells = itertools.groupby(ordered, key=lambda shard: shard.facts.address.cell)
+    rows = [_row(list(own)) for _, own in cells]
+    return sorted(rows, key=lambda row: [row[column] for column in LABEL_COLUMNS])
 
 
-def counted_leaderboard(shards: Iterable[StoredShard]) -> pd.DataFrame:
-    """Return the leaderboard and, after its columns, counts of constant maps, empty regions and skipped images."""
-    units = stored_units(shards)
-    rows = [
-        {**dict(zip(LABEL_COLUMNS, labels, strict=True)), **_summary(cell)}
-        for labels, cell in units.groupby(list(LABEL_COLUMNS), sort=True)
-    ]
-    further = [column for column in STATUS_COLUMNS if column not in LEADERBOARD_COLUMNS]
-    return pd.DataFrame(rows, columns=[*LEADERBOARD_COLUMNS, *further])
+def leaderboard(shards: Iterable[StoredShard]) -> pd.DataFrame:
+    """Return `leaderboard_rows` as a data frame with the contract's columns."""
+    import pandas as pd
+
+    return pd.DataFrame(leaderboard_rows(shards), columns=list(LEADERBOARD_COLUMNS))
 
 
 def stored_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
     """Return one row per distinct unit: the contract columns, `chance`, `direction` and `cell`."""
+    import pandas as pd
+
     frames = [
         shard.units.assign(
             chance=np.asarray(shard.chance, dtype=np.float64),
-            direction=shard.facts.direction,
+            direction=shard.facts.metric.direction,
             cell=shard.facts.address.cell,
         )
         for shard in shards
@@ -76,6 +67,17 @@ def stored_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
         return pd.DataFrame(columns=[*LABEL_COLUMNS, "stimulus", "unit", "cell"])
     units = pd.concat(frames, ignore_index=True)
     return units.drop_duplicates(["cell", "stimulus", "unit"]).reset_index(drop=True)
+
+
+def stored_methods(shards: Iterable[StoredShard]) -> dict[str, MethodFacts]:
+    """Return the methods of some shards by their labels."""
+    return {shard.facts.method.label: shard.facts.method for shard in shards}
+
+
+def status_counts(statuses: Iterable[str]) -> dict[str, int]:
+    """Return the number of units with each status but `ok`, by column."""
+    found = list(statuses)
+    return {column: found.count(status) for column, status in STATUS_COLUMNS.items()}
 
 
 def current_shards(store: Store) -> tuple[list[StoredShard], int]:
@@ -126,34 +128,55 @@ def require_results(shards: Sequence[StoredShard], folder: Path) -> None:
         raise InputError(f"'{folder}' holds no results; make some with `bcos-eval run --out {folder}`.")
 
 
-def write_leaderboard(table: pd.DataFrame, path: Path) -> None:
-    """Write the rows as CSV, full precision, undefined numbers empty."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
+def write_leaderboard(rows: Sequence[Row], path: Path) -> None:
+    """Write the contract's columns as CSV, full precision, undefined numbers empty."""
+    write_text(path, csv_text(rows, LEADERBOARD_COLUMNS))
 
 
 def _labels(shard: StoredShard) -> tuple[str, ...]:
-    first = shard.units.iloc[0]  # no shard is empty
-    return tuple(str(first[column]) for column in LABEL_COLUMNS)
+    return tuple(str(shard.table[column][0]) for column in LABEL_COLUMNS)
 
 
-def _summary(cell: pd.DataFrame) -> Mapping[str, object]:
-    defined = cell[np.isfinite(cell["score"])].sort_values(["stimulus", "unit"])
-    scores = defined["score"].to_numpy(np.float64)
-    by_class = cell["metric"].iloc[0] in MEAN_OVER_CLASSES
-    groups = defined["target"].to_numpy() if by_class else None
-    low, high = bootstrap_interval(scores, defined["stimulus"].to_numpy(), groups)
-    quartiles = np.quantile(scores, [0.25, 0.5, 0.75]) if len(scores) else np.full(3, np.nan)
+def _row(shards: Sequence[StoredShard]) -> Row:
+    """Summarise a cell."""
+    table = pa.concat_tables([shard.table for shard in shards])
+    chance = np.concatenate([shard.chance for shard in shards])
+    metric = shards[0].facts.metric
+    first, by_unit = _distinct_units(table)
+    scores, targets = (table[column].to_numpy() for column in ("score", "target"))
+    defined = by_unit[np.isfinite(scores[by_unit])]
+    classes = targets[defined] if metric.is_mean_over_classes else None
+    stimuli = table["stimulus"].to_numpy()[defined]
+    low, high = bootstrap_interval(scores[defined], stimuli, classes)
+    q25, median, q75 = np.quantile(scores[defined], [0.25, 0.5, 0.75]) if len(defined) else (np.nan,) * 3
     return {
-        "n": len(scores),
-        "mean": grouped_mean(scores, groups),
+        **dict(zip(LABEL_COLUMNS, _labels(shards[0]), strict=True)),
+        "n": len(defined),
+        "mean": grouped_mean(scores[defined], classes),
         "ci_low": low,
         "ci_high": high,
-        "median": quartiles[1],
-        "q25": quartiles[0],
-        "q75": quartiles[2],
-        "chance": defined["chance"].mean(),
-        **status_counts(cell),
-        "seconds_per_unit": cell["seconds"].mean(),
-        "direction": cell["direction"].iloc[0],
+        "median": float(median),
+        "q25": float(q25),
+        "q75": float(q75),
+        "chance": _mean(chance[defined]),
+        **status_counts(table["status"].take(first).to_pylist()),
+        "seconds_per_unit": _mean(table["seconds"].to_numpy()[first]),
+        "direction": metric.direction,
     }
+
+
+def _distinct_units(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of the distinct units, as they are stored and in the order of stimulus and unit."""
+    stimuli = np.unique(table["stimulus"].to_numpy().astype(str), return_inverse=True)[1]
+    units = table["unit"].to_numpy()
+    order = np.lexsort((units, stimuli))
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = (np.diff(stimuli[order]) != 0) | (np.diff(units[order]) != 0)
+    by_unit = order[is_new]
+    return np.sort(by_unit), by_unit
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of the values that are known, NaN if none is."""
+    known = ~np.isnan(values)
+    return float(np.where(known, values, 0).sum() / known.sum()) if known.any() else float("nan")

@@ -1,15 +1,42 @@
-"""A leaderboard as text: CSV to compute with, Markdown for the terminal and README, HTML for a page."""
+"""The columns of a leaderboard, and its forms: CSV to compute with, Markdown to read, HTML for a page."""
 
 from __future__ import annotations
 
+import csv
 import html
-from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import Literal
+import io
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
-import pandas as pd
+Row = Mapping[str, Any]
+# Texts by the heading of their column, all of one length.
+Columns = Mapping[str, Sequence[str]]
+LABEL_COLUMNS = ("dataset", "model", "weights", "method", "metric", "preset")
+LEADERBOARD_COLUMNS = (
+    *LABEL_COLUMNS,
+    "n",
+    "mean",
+    "ci_low",
+    "ci_high",
+    "median",
+    "q25",
+    "q75",
+    "chance",
+    "n_zero",
+    "n_nonfinite",
+    "seconds_per_unit",
+    "direction",
+)
 
-from .leaderboard import LEADERBOARD_COLUMNS
+# How many units have no plain score: column by the stored status it counts, those of the contract first.
+STATUS_COLUMNS = {
+    "n_zero": "zero_map",
+    "n_nonfinite": "nonfinite",
+    "n_constant": "constant_map",
+    "n_empty": "empty_region",
+    "n_skipped": "skipped",
+}
 
 TableFormat = Literal["csv", "md", "html"]
 
@@ -40,63 +67,61 @@ td { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent);
 <body>"""
 
 
-def render(table: pd.DataFrame, style: TableFormat) -> str:
+def render(rows: Sequence[Row], style: TableFormat) -> str:
     """Return the leaderboard as text; only here are numbers rounded, and in CSV not even here.
 
     Args:
-        table: Rows in the leaderboard's contract columns; counts in further columns are printed too.
+        rows: Rows with the leaderboard's columns; counts of further statuses are printed too.
         style: "csv" has every column of the contract, "md" and "html" those that fit a page.
     """
     if style == "csv":
-        return str(table[list(LEADERBOARD_COLUMNS)].to_csv(index=False))
-    readable = readable_columns(table)
+        return csv_text(rows, LEADERBOARD_COLUMNS)
+    readable = readable_columns(rows)
     return markdown(readable) if style == "md" else _html(readable)
 
 
-def style_of(path: Path | None) -> TableFormat:
-    """Return the form that a file's suffix stands for; Markdown where it says nothing."""
-    styles: dict[str, TableFormat] = {".csv": "csv", ".html": "html"}
-    return "md" if path is None else styles.get(path.suffix.lower(), "md")
+def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return some columns of rows as CSV, with a heading; numbers in full precision, undefined ones empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv_value(row[column]) for column in columns] for row in rows)
+    return stream.getvalue()
 
 
-def readable_columns(table: pd.DataFrame) -> pd.DataFrame:
+def _csv_value(value: object) -> object:
+    return "" if isinstance(value, float) and math.isnan(value) else value
+
+
+def readable_columns(rows: Sequence[Row]) -> Columns:
     """Return the columns a reader compares, as text; an arrow says whether higher or lower is better."""
-    named = [
-        f"{metric}/{preset} {ARROWS[direction]}"
-        for metric, preset, direction in zip(table["metric"], table["preset"], table["direction"], strict=True)
-    ]
-    intervals = [
-        f"[{number(low)}, {number(high)}]" for low, high in zip(table["ci_low"], table["ci_high"], strict=True)
-    ]
-    return pd.DataFrame(
-        {
-            "dataset": table["dataset"],
-            "model": table["model"],
-            "method": table["method"],
-            "metric": named,
-            "n": [str(n) for n in table["n"]],
-            "mean": [number(value) for value in table["mean"]],
-            "95 % interval": intervals,
-            "median": [number(value) for value in table["median"]],
-            "chance": [number(value) for value in table["chance"]],
-            "zero": [str(n) for n in table["n_zero"]],
-            "nonfinite": [str(n) for n in table["n_nonfinite"]],
-            **{name: [str(n) for n in table[column]] for name, column in _COUNTS.items() if column in table},
-            "s/unit": [number(value) for value in table["seconds_per_unit"]],
-        },
-        dtype=str,
-    )
+    counts = {name: column for name, column in _COUNTS.items() if all(column in row for row in rows)}
+    return {
+        "dataset": [row["dataset"] for row in rows],
+        "model": [row["model"] for row in rows],
+        "method": [row["method"] for row in rows],
+        "metric": [f"{row['metric']}/{row['preset']} {ARROWS[row['direction']]}" for row in rows],
+        "n": [str(row["n"]) for row in rows],
+        "mean": [number(row["mean"]) for row in rows],
+        "95 % interval": [f"[{number(row['ci_low'])}, {number(row['ci_high'])}]" for row in rows],
+        "median": [number(row["median"]) for row in rows],
+        "chance": [number(row["chance"]) for row in rows],
+        "zero": [str(row["n_zero"]) for row in rows],
+        "nonfinite": [str(row["n_nonfinite"]) for row in rows],
+        **{name: [str(row[column]) for row in rows] for name, column in counts.items()},
+        "s/unit": [number(row["seconds_per_unit"]) for row in rows],
+    }
 
 
 def number(value: float) -> str:
     """Return a number as tables print it."""
-    return UNKNOWN if pd.isna(value) else f"{value:.3f}"
+    return UNKNOWN if math.isnan(value) else f"{value:.3f}"
 
 
-def markdown(table: pd.DataFrame, *, numeric: Collection[str] = _NUMERIC) -> str:
+def markdown(table: Columns, *, numeric: Collection[str] = _NUMERIC) -> str:
     """Return a table of texts in Markdown, aligned; numeric columns to the right."""
-    columns = [str(column) for column in table.columns]
-    rows = [[str(value).replace("|", "\\|") for value in row] for row in table.itertuples(index=False)]
+    columns = list(table)
+    rows = [[value.replace("|", "\\|") for value in row] for row in zip(*table.values(), strict=True)]
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     rule = [
         "-" * (width - 1) + ":" if column in numeric else "-" * width
@@ -115,14 +140,12 @@ def _line(values: Sequence[str], columns: Sequence[str], widths: Sequence[int], 
     return "| " + " | ".join(cells) + " |"
 
 
-def _html(table: pd.DataFrame) -> str:
+def _html(table: Columns) -> str:
     """A page that needs nothing else: numbers to the right, readable in light and dark."""
-    header = "".join(_cell("th", column, column) for column in table.columns)
+    header = "".join(_cell("th", column, column) for column in table)
     rows = [
-        "<tr>"
-        + "".join(_cell("td", column, value) for column, value in zip(table.columns, row, strict=True))
-        + "</tr>"
-        for row in table.itertuples(index=False)
+        "<tr>" + "".join(_cell("td", column, value) for column, value in zip(table, row, strict=True)) + "</tr>"
+        for row in zip(*table.values(), strict=True)
     ]
     body = ["<table>", f"<thead><tr>{header}</tr></thead>", "<tbody>", *rows, "</tbody>", "</table>"]
     return "\n".join([_PAGE_HEAD, *body, "</body>", "</html>"]) + "\n"
@@ -130,4 +153,4 @@ def _html(table: pd.DataFrame) -> str:
 
 def _cell(tag: str, column: str, value: str) -> str:
     number_class = ' class="number"' if column in _NUMERIC else ""
-    return f"<{tag}{number_class}>{html.escape(str(value))}</{tag}>"
+    return f"<{tag}{number_class}>{html.escape(value)}</{tag}>"

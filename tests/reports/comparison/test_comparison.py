@@ -14,7 +14,8 @@ from bcos_eval.reports.comparison.significance import holm_adjusted
 from bcos_eval.reports.comparison.statistics import bootstrap_interval
 from bcos_eval.reports.comparison.text import comparison_text
 from bcos_eval.reports.comparison.unit_matrix import Contender, UnpairedError, comparable_units, unit_matrix
-from bcos_eval.store.shards import ShardAddress, ShardFacts, StoredShard
+from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardAddress, ShardFacts
+from bcos_eval.store.shards import StoredShard, unit_table
 
 NAN = float("nan")
 RNG = np.random.default_rng(0)
@@ -43,9 +44,12 @@ def shard(scores, *, rule=None, models=("m",), direction="higher", first=0, stat
     )
     kind = {"name": "grid" if rule else "single", "rule": rule or "", "n": 3, "models": list(models)}
     cell = "-".join([*facts, *labels.values()])
-    return StoredShard(
-        ShardFacts(ShardAddress(cell, "s"), direction, 0, 1, {"stimulus": kind}), units, (NAN,) * len(units)
+    stated = {**facts, **labels}
+    metric = MetricFacts(
+        stated["metric"], stated["preset"], direction, is_mean_over_classes=stated["metric"] == "pointing_game"
     )
+    shared = ShardFacts(ShardAddress(cell, "s"), MethodFacts(stated["method"]), metric, 0, 1, {"stimulus": kind})
+    return StoredShard(shared, unit_table(units.to_dict("records")), (NAN,) * len(units))
 
 
 def compared(*shards):

@@ -70,7 +70,7 @@ UNITS = pd.DataFrame(
         ("shapes", "energy_pg", "default"),
     ],
     columns=["dataset", "metric", "preset"],
-)
+).assign(full_preset=["grid_pg/bcos_v2"] * 3 + ["grid_pg/rao2022", "energy_pg/default"])
 
 
 @pytest.mark.parametrize(

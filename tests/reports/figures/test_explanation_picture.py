@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from bcos_eval.errors import InputError
 from bcos_eval.reports.figures.explanation_picture import (
@@ -20,10 +19,10 @@ SIDE = 8
 
 def explained(**changes):
     given = {
-        "image": torch.linspace(0, 1, SIDE).expand(3, SIDE, SIDE),
+        "image": np.broadcast_to(np.linspace(0, 1, SIDE, dtype=np.float32), (3, SIDE, SIDE)),
         "target_name": "goldfish",
         "probability": 0.93456,
-        "maps": {"bcos": torch.ones(SIDE, SIDE)},
+        "maps": {"bcos": np.ones((SIDE, SIDE), np.float32)},
     }
     return ExplainedImage(**{**given, **changes})
 
@@ -35,11 +34,11 @@ def test_each_image_has_a_row_with_target_and_probability():
 
 def test_the_pixels_are_those_of_the_image():
     shown = explanation_picture([explained()]).axes[0].images[0].get_array()
-    assert np.array_equal(shown, np.rint(explained().image.permute(1, 2, 0).numpy() * 255))
+    assert np.array_equal(shown, np.rint(np.moveaxis(explained().image, 0, -1) * 255))
 
 
 def test_a_colour_explanation_has_its_column():
-    colour = torch.zeros(4, SIDE, SIDE)
+    colour = np.zeros((4, SIDE, SIDE), np.float32)
     figure = explanation_picture([explained(colour=colour)])
     assert [axes.texts[0].get_text() for axes in figure.axes[:3]] == ["input", "bcos in colour", "bcos"]
     assert (figure.axes[1].images[0].get_array() == 255).all()

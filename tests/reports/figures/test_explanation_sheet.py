@@ -11,7 +11,9 @@ from bcos_eval.reports.figures.explanation_sheet import (
     on_white,
     symmetric_limit,
 )
-from bcos_eval.reports.figures.style import METHOD_STYLES, PAGE_WIDTH, figure_style
+from bcos_eval.reports.figures.style import PAGE_WIDTH, figure_style
+from bcos_eval.reports.methods import METHOD_STYLES
+from bcos_eval.store.facts import method_of_old_label
 
 SIDE = 16
 IMAGE = np.full((SIDE, SIDE, 3), 128, np.uint8)
@@ -25,7 +27,9 @@ def drawn(rows):
 
 
 def row(**changes):
-    return ExplanationRow(**{"label": "cat", "image": IMAGE, "maps": {"ixg": MAP}, **changes})
+    given = {"label": "cat", "image": IMAGE, "maps": {"ixg": MAP}, **changes}
+    maps = {method_of_old_label(label): values for label, values in given["maps"].items()}
+    return ExplanationRow(**{**given, "maps": maps})
 
 
 def headings(figure):

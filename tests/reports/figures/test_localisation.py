@@ -7,7 +7,9 @@ import pytest
 
 from bcos_eval.reports.figures.localisation import localisation_pages
 from bcos_eval.reports.figures.panels import MissingDataError
-from bcos_eval.reports.figures.style import figure_style, method_style
+from bcos_eval.reports.figures.style import figure_style
+from bcos_eval.reports.methods import method_style
+from bcos_eval.store.facts import method_of_old_label
 from bcos_eval.store.shards import Store
 
 RNG = np.random.default_rng(0)
@@ -38,7 +40,7 @@ def test_boxes_show_the_quartiles_and_medians_of_the_stored_units_best_first(mak
     assert method_names(axes) == ["bcos", "lime", "ixg"]
     for name, box, patch in zip(method_names(axes), boxes(axes), axes.patches, strict=True):
         assert np.allclose(box, np.quantile(scores[name], [0.25, 0.75]), atol=1e-12)
-        assert patch.get_edgecolor() == pytest.approx(to_rgba(method_style(name).colour))
+        assert patch.get_edgecolor() == pytest.approx(to_rgba(method_style(method_of_old_label(name)).colour))
     medians = [line.get_ydata()[0] for line in axes.get_lines() if line.get_color() == "black"]
     assert medians == pytest.approx([np.median(scores[name]) for name in method_names(axes)], abs=1e-12)
 

@@ -13,7 +13,9 @@ from bcos_eval.reports.figures.perturbation import (
     perturbation_pages,
     stored_curves,
 )
-from bcos_eval.reports.figures.style import figure_style, method_style
+from bcos_eval.reports.figures.style import figure_style
+from bcos_eval.reports.methods import method_style
+from bcos_eval.store.facts import method_of_old_label
 from bcos_eval.store.shards import Store
 
 RNG = np.random.default_rng(0)
@@ -39,7 +41,7 @@ def test_lines_are_the_means_of_the_stored_curves(make):
     for line in axes.get_lines():
         assert np.allclose(line.get_ydata(), curves[line.get_label()].mean(0), atol=1e-12)
         assert np.allclose(line.get_xdata(), np.arange(129) / 128 * 25, atol=1e-12)
-        assert line.get_color() == method_style(line.get_label()).colour
+        assert line.get_color() == method_style(method_of_old_label(line.get_label())).colour
     assert axes.get_xlabel() == "pixels removed in % (n = 6)"
 
 
@@ -64,7 +66,7 @@ def test_the_band_is_filled_between_its_ends(make):
 
 def test_one_image_has_a_mean_and_no_band(make):
     add_curves(make, np.array([[0.9, 0.5, 0.1]]))
-    curve = mean_curve(stored_curves(Store(make.root), "pixel_perturbation"))
+    curve = mean_curve(stored_curves(Store(make.root), list(Store(make.root).shards())))
     assert curve.mean.tolist() == [0.9, 0.5, 0.1]
     assert np.isnan(curve.low).all()
     assert np.isnan(curve.high).all()

@@ -9,6 +9,7 @@ import torch
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.qualitative import example_rows, qualitative_pages
 from bcos_eval.reports.figures.style import figure_style
+from bcos_eval.store.arrays import load_arrays, save_arrays
 from bcos_eval.store.examples import load_examples
 from bcos_eval.store.shards import Store
 
@@ -30,7 +31,7 @@ def test_single_images_come_first_and_each_row_holds_the_maps_of_all_methods(mak
     make.examples(maps_of(2, 1, 2.0), method="lime", kind="single")
     rows = example_rows(load_examples(make.root))
     assert [row.label for row in rows] == ["cat", "cat", "cat", "dog"]
-    assert [{method: float(m[0, 0]) for method, m in row.maps.items()} for row in rows] == [
+    assert [{method.label: float(m[0, 0]) for method, m in row.maps.items()} for row in rows] == [
         {"bcos": 1.0, "lime": 2.0},
         {"bcos": 1.0, "lime": 2.0},
         {"bcos": 3.0},
@@ -48,10 +49,9 @@ def test_at_most_four_rows_of_a_kind_are_shown(make):
 def test_grids_of_other_images_are_not_taken_for_the_same_grid(make):
     make.examples(maps_of(1, 1, 1.0), method="bcos", kind="grid2x2")
     path = make.examples(maps_of(1, 1, 2.0), method="lime", kind="grid2x2")
-    with np.load(path) as stored:
-        arrays = {**stored, "images": np.zeros_like(stored["images"])}
-    np.savez(path, **arrays)
-    assert [list(row.maps) for row in example_rows(load_examples(make.root))] in (
+    stored = load_arrays(path)
+    save_arrays(path, {**stored, "images": np.zeros_like(stored["images"])})
+    assert [[method.label for method in row.maps] for row in example_rows(load_examples(make.root))] in (
         [["bcos"], ["lime"]],
         [["lime"], ["bcos"]],
     )

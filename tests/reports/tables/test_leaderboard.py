@@ -8,15 +8,16 @@ import pytest
 
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import (
-    LEADERBOARD_COLUMNS,
-    counted_leaderboard,
     current_shards,
     leaderboard,
+    leaderboard_rows,
     require_results,
     stored_units,
     write_leaderboard,
 )
-from bcos_eval.store.shards import ShardAddress, ShardFacts, Store, StoredShard
+from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS
+from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardAddress, ShardFacts
+from bcos_eval.store.shards import Store, StoredShard, unit_table
 
 NAN = float("nan")
 
@@ -34,11 +35,17 @@ def shard(rows, *, cell="cell", name="shard", chance=0.25, direction="higher", *
         "seconds": 0.5,
         **labels,
     }
-    units = pd.DataFrame(
-        [dict(zip(("stimulus", "unit", "target", "score", "status"), row, strict=True), **fixed) for row in rows]
+    units = [
+        dict(zip(("stimulus", "unit", "target", "score", "status"), row, strict=True), **fixed) for row in rows
+    ]
+    metric = MetricFacts(
+        fixed["metric"],
+        fixed["preset"],
+        direction,
+        is_mean_over_classes=fixed["metric"] == "pointing_game",
     )
-    facts = ShardFacts(ShardAddress(cell, name), direction, 0, len(rows), {})
-    return StoredShard(facts, units, (chance,) * len(rows))
+    facts = ShardFacts(ShardAddress(cell, name), MethodFacts(fixed["method"]), metric, 0, len(rows), {})
+    return StoredShard(facts, unit_table(units), (chance,) * len(rows))
 
 
 ROWS = [
@@ -82,10 +89,10 @@ def test_every_unit_without_a_plain_score_is_counted_by_reason():
         "skipped",
     )
     rows = [(f"s/{i}", 0, 0, 0.5, status) for i, status in enumerate(statuses)]
-    counts = counted_leaderboard([shard(rows)]).iloc[0]
+    (counts,) = leaderboard_rows([shard(rows)])
     further = ("n_constant", "n_empty", "n_skipped")
-    assert tuple(counts.index) == (*LEADERBOARD_COLUMNS, *further)
-    assert counts[["n_zero", "n_nonfinite", *further]].tolist() == [1, 1, 2, 1, 2]
+    assert set(counts) == {*LEADERBOARD_COLUMNS, *further}
+    assert [counts[column] for column in ("n_zero", "n_nonfinite", *further)] == [1, 1, 2, 1, 2]
 
 
 def test_the_pointing_game_is_the_mean_over_classes():
@@ -133,7 +140,7 @@ def test_a_store_without_a_manifest_still_has_a_leaderboard(tmp_path):
 
 
 def test_the_csv_file_keeps_all_digits_and_leaves_the_undefined_empty(tmp_path):
-    table = leaderboard([shard([("g/0", 0, 0, 1 / 3, "ok")])])
+    table = leaderboard_rows([shard([("g/0", 0, 0, 1 / 3, "ok")])])
     write_leaderboard(table, tmp_path / "leaderboard.csv")
     header, row = (tmp_path / "leaderboard.csv").read_text().splitlines()
     assert header == ",".join(LEADERBOARD_COLUMNS)
