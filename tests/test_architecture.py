@@ -17,6 +17,7 @@ ALLOWED = {
     "metrics": FREE | {"plugin_types"},
     "baselines": FREE | {"bcos"},
     "data": FREE,
+    "statistics": FREE,
     "models": FREE | {"bcos", "data"},
     "training": FREE | {"bcos", "data", "models"},
     "plugin_types": FREE,
@@ -27,7 +28,7 @@ ALLOWED = {
     "engine": FREE | {"bcos", "data", "models", "plugins", "own_plugins", "user_code"},
     "bench": FREE | {"bcos", "data", "models", "plugins", "engine"},
     "store": {"errors", "version"},
-    "reports": FREE | {"store"},
+    "reports": FREE | {"statistics", "store"},
 }
 
 

@@ -41,8 +41,7 @@ def agreement_command(
 
     They do as far as the ranks of the methods' stored means are correlated. DIR is runs by default.
     """
-    from bcos_eval.reports.comparison.agreement import agreements
-    from bcos_eval.reports.comparison.agreement_text import agreement_text
+    from bcos_eval.reports.comparison.agreement import agreement_text, agreements
     from bcos_eval.reports.tables.leaderboard import leaderboard, stored_methods
 
     shards = stored_shards(folder)

@@ -1,13 +1,15 @@
 """Which metrics say the same thing: rank correlations of the methods' mean scores.
 
 Two metrics agree if they put the methods of a model in the same order, and two models agree if a metric puts the
-methods in the same order on both. Means are turned first so that more is better for every metric.
+methods in the same order on both. Means are turned first so that more is better for every metric. As text:
+Markdown to read, CSV and JSON to compute with.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,9 +21,8 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from bcos_eval.errors import InputError
-from bcos_eval.reports.tables.table import ARROWS
-
-from .statistics import Floats
+from bcos_eval.reports.tables.table import ARROWS, UNKNOWN, markdown
+from bcos_eval.statistics.resampling import Floats
 
 # With two methods a rank correlation can only be 1 or −1.
 FEWEST_METHODS = 3
@@ -29,11 +30,19 @@ FEWEST_METHODS = 3
 _DIGITS = 12
 
 Across = Literal["metrics", "models"]
+AgreementFormat = Literal["md", "csv", "json"]
 # Of each question: what one table is about, and whose rankings are compared in it.
 _TABLE_COLUMNS: dict[Across, list[str]] = {
     "metrics": ["dataset", "model", "weights"],
     "models": ["dataset", "metric", "preset"],
 }
+
+
+LEGEND = """\
+Below the diagonal Spearman's ρ, above it Kendall's τ of the methods' mean scores, turned so that more is better: 1
+where both put the methods in the same order, −1 where in the opposite. A dash: fewer than 3 methods in common, or
+all equal.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,24 @@ def agreement_rows(agreement: Agreement) -> Iterator[dict[str, object]]:
         }
 
 
+def agreement_text(found: Sequence[Agreement], style: AgreementFormat) -> str:
+    """Return agreements as text; only Markdown is rounded."""
+    if style == "md":
+        return "\n".join([*map(_section, found), LEGEND])
+    rows = pd.DataFrame([row for agreement in found for row in agreement_rows(agreement)])
+    if style == "csv":
+        return str(rows.to_csv(index=False))
+    records = json.loads(rows.to_json(orient="records", double_precision=15))
+    return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def method_counts(agreement: Agreement) -> str:
+    """Return how many methods the correlations rest on, in words."""
+    counts = agreement.n_methods[np.triu_indices(len(agreement.labels), 1)]
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low} methods" if low == high else f"{low} to {high} methods"
+
+
 def _agreements(table: pd.DataFrame, across: Across) -> Iterator[Agreement]:
     signs = table["direction"].map({"higher": 1.0, "lower": -1.0})
     arrows = table["direction"].map(ARROWS)
@@ -149,3 +176,22 @@ def similar_first(correlations: Floats) -> list[int]:
     np.fill_diagonal(distances, 0)
     condensed = squareform(distances, checks=False).clip(min=0)
     return [int(leaf) for leaf in leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))]
+
+
+def _section(agreement: Agreement) -> str:
+    numbers = [str(number) for number in range(1, len(agreement.labels) + 1)]
+    columns: dict[str, list[str]] = {"no.": numbers, "ranking by": list(agreement.labels)}
+    for j, number in enumerate(numbers):
+        columns[number] = [_cell(agreement, i, j) for i in range(len(numbers))]
+    dataset, subject = agreement.about
+    table = markdown(columns, numeric={"no.", *numbers})
+    return f"### {dataset}, {subject} ({method_counts(agreement)})\n\n{table}"
+
+
+def _cell(agreement: Agreement, i: int, j: int) -> str:
+    if i == j:
+        return ""
+    value = (agreement.spearman if i > j else agreement.kendall)[i, j]
+    text = UNKNOWN if np.isnan(value) else f"{value:.2f}"
+    uneven = len(set(agreement.n_methods[np.triu_indices(len(agreement.labels), 1)].tolist())) > 1
+    return f"{text} ({agreement.n_methods[i, j]})" if uneven else text

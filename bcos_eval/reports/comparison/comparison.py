@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from bcos_eval.errors import InputError
+from bcos_eval.statistics.intervals import clustered_mean, mean_interval, zero_mean_p
+from bcos_eval.statistics.resampling import Floats, best_shares, flip_share, grouped_mean, resampled_means
+from bcos_eval.statistics.significance import holm_adjusted, rank_biserial, signed_rank_p
 
-from .effect_size import rank_biserial
-from .rank_stability import best_shares, flip_share
-from .significance import holm_adjusted, signed_rank_p
-from .statistics import Floats, grouped_mean, percentile_interval, resampled_means
 from .unit_matrix import UnitMatrix
 
 # Maps are float32: of two scores that agree to six digits neither is higher.
@@ -42,14 +41,19 @@ class Comparison:
         mean_a: Mean score of the first on these units.
         mean_b: Mean score of the second on the same units.
         difference: Mean of A − B.
-        ci_low: Lower end of its interval: 95 %, percentile bootstrap of the differences over stimuli.
+        ci_low: Lower end of its 95 % interval over stimuli, see `statistics.intervals`; NaN with fewer than 8 of
+            them or where all differences are equal.
         ci_high: Upper end.
-        p: Two-sided Wilcoxon signed-rank test on the stimuli's mean differences.
+        p: Two-sided test of a mean difference of 0, which the interval is the inversion of.
         p_holm: The same, corrected for the number of tests in the table.
         n_tests: That number.
+        p_wilcoxon: Two-sided Wilcoxon signed-rank test on the stimuli's mean differences, uncorrected. It asks
+            whether the differences are symmetric about 0, which skewed ones of mean 0 are not: no verdict rests
+            on it.
         rank_biserial: Effect size in [−1, 1], positive where A scores higher.
         flip_share: How often the order of the means turns round when the stimuli are resampled.
-        better: "a" or "b" if the interval leaves out 0 and `p_holm` is below 0.05, else "".
+        better: "a" or "b" if `p_holm` is below 0.05 and neither the interval nor most of the resamples contradict,
+            else "".
     """
 
     model_a: str
@@ -68,6 +72,7 @@ class Comparison:
     p: float
     p_holm: float
     n_tests: int
+    p_wilcoxon: float
     rank_biserial: float
     flip_share: float
     better: str
@@ -82,15 +87,19 @@ class BestMethod:
 
     Attributes:
         best: Label of the contender with the best mean on the units that all were scored on.
+        best_mean: That mean.
         best_share: How often it is best when the stimuli are resampled.
-        runner_up: Who is best most often otherwise.
-        runner_up_share: How often.
+        runner_up: Label of the contender with the next best mean, whether or not it is ever best in a resample.
+        runner_up_mean: That mean.
+        runner_up_share: How often it is best.
         n: Number of units.
     """
 
     best: str
+    best_mean: float
     best_share: float
     runner_up: str
+    runner_up_mean: float
     runner_up_share: float
     n: int
 
@@ -140,11 +149,19 @@ def best_method(matrix: UnitMatrix, *, seed: int = 0) -> BestMethod:
         listed = ", ".join(one.label for one in matrix.contenders)
         raise InputError(f"none of {listed} has a defined score.")
     shares = best_shares(resampled_means(scores, clusters, groups, seed=seed), matrix.direction)
-    best = int(np.nanargmax(means if matrix.direction == "higher" else -means))
-    rest = np.where(np.arange(len(shares)) == best, -1.0, shares)
-    second = int(rest.argmax())
+    oriented = means if matrix.direction == "higher" else -means
+    # Undefined means come last; of equal ones, whoever is best more often comes first.
+    first, second = np.lexsort((-shares, -np.nan_to_num(oriented, nan=-np.inf)))[:2]
     labels = [one.label for one in matrix.contenders]
-    return BestMethod(labels[best], float(shares[best]), labels[second], float(shares[second]), int(shared.sum()))
+    return BestMethod(
+        best=labels[first],
+        best_mean=float(means[first]),
+        best_share=float(shares[first]),
+        runner_up=labels[second],
+        runner_up_mean=float(means[second]),
+        runner_up_share=float(shares[second]),
+        n=int(shared.sum()),
+    )
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -165,8 +182,9 @@ def _comparison(matrix: UnitMatrix, pair: tuple[int, int], differences: Floats, 
     measured = matrix.measured[:, first] & matrix.measured[:, second]
     either = matrix.measured[:, first] | matrix.measured[:, second]
     groups = None if matrix.groups is None else matrix.groups[paired]
-    by_cluster = _cluster_means(differences[paired], matrix.clusters[paired])
-    low, high = percentile_interval(resampled) if len(by_cluster) > 1 else (float("nan"), float("nan"))
+    clusters, n = matrix.clusters[paired], int(paired.sum())
+    by_cluster = _cluster_means(differences[paired], clusters)
+    low, high = mean_interval(differences[paired], clusters, groups)
     difference = grouped_mean(differences[paired], groups)
     a, b = matrix.contenders[first], matrix.contenders[second]
     return Comparison(
@@ -174,7 +192,7 @@ def _comparison(matrix: UnitMatrix, pair: tuple[int, int], differences: Floats, 
         method_a=a.method,
         model_b=b.model,
         method_b=b.method,
-        n=int(paired.sum()),
+        n=n,
         n_clusters=len(by_cluster),
         n_undefined=int((measured & ~paired).sum()),
         n_unpaired=int((either & ~measured).sum()),
@@ -183,9 +201,10 @@ def _comparison(matrix: UnitMatrix, pair: tuple[int, int], differences: Floats, 
         difference=difference,
         ci_low=low,
         ci_high=high,
-        p=signed_rank_p(by_cluster),
+        p=zero_mean_p(clustered_mean(differences[paired], clusters, groups)) if n else float("nan"),
         p_holm=float("nan"),
         n_tests=0,
+        p_wilcoxon=signed_rank_p(by_cluster),
         rank_biserial=rank_biserial(by_cluster),
         flip_share=flip_share(difference, resampled) if len(by_cluster) > 1 else float("nan"),
         better="",
@@ -203,6 +222,8 @@ def _mean(scores: Floats, groups: np.ndarray[Any, Any] | None) -> float:
 
 
 def _better(row: Comparison, direction: str) -> str:
-    if not (row.p_holm < SIGNIFICANT and (row.ci_low > 0 or row.ci_high < 0)):
+    """Name a side only where everything that is printed agrees: corrected test, interval, resamples."""
+    is_contradicted = row.ci_low <= 0 <= row.ci_high or not row.flip_share < 0.5
+    if not row.p_holm < SIGNIFICANT or is_contradicted:
         return ""
     return "a" if (row.difference > 0) == (direction == "higher") else "b"

@@ -9,22 +9,33 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bcos_eval.reports.tables.table import ARROWS, STATUS_COLUMNS, UNKNOWN, markdown, number
+from bcos_eval.reports.tables.table import (
+    ARROWS,
+    FEW_STIMULI,
+    FEW_STIMULI_NOTE,
+    STATUS_COLUMNS,
+    UNKNOWN,
+    counted,
+    markdown,
+    number,
+)
 
 from .report import ComparedTable, ComparisonReport
 
 ComparisonFormat = Literal["md", "csv", "json"]
 
-_TEXT_COLUMNS = frozenset({"dataset", "metric", "A", "B", "better", "no plain score"})
+_TEXT_COLUMNS = frozenset({"dataset", "model", "metric", "A", "B", "better", "no plain score"})
 _SMALLEST_P = 0.001
 _HIDDEN = 0.0005
 
 LEGEND = """\
-A − B: mean difference of the scores on the n units that both have, with its 95 % interval (percentile bootstrap,
-2000 resamples of whole stimuli). p: Wilcoxon signed-rank test on one difference per stimulus; Holm: the same,
-corrected for all rows of the table. r: matched-pairs rank-biserial correlation, 1 where A is higher on every
-stimulus, −1 where B is. flips: share of the resamples in which the order of the means turns round. better: named
-where the interval leaves out 0 and Holm's p is below 0.05. removed: units with an undefined score on either side.
+A − B: mean difference of the scores on the n units that both have, with its 95 % interval over stimuli (t
+interval, lengthened for skewness; a dash for fewer than 8 stimuli and where all differ equally). p: test of a mean
+difference of 0 that belongs to the interval; Holm: the same, corrected for all rows of the table. Wilcoxon:
+signed-rank test, uncorrected, for information only, since skewed differences of mean 0 fail it. r: matched-pairs
+rank-biserial correlation, 1 where A is higher on every stimulus, −1 where B is. flips: share of 2000 resamples of
+whole stimuli in which the order of the means turns round. better: named where Holm's p is below 0.05, the interval
+leaves out 0 and fewer than half of the resamples flip. removed: units with an undefined score on either side.
 """
 
 
@@ -34,7 +45,8 @@ def comparison_text(report: ComparisonReport, style: ComparisonFormat) -> str:
         return str(pd.concat([table.rows for table in report.tables]).to_csv(index=False))
     if style == "json":
         return json.dumps(_plain(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return "\n".join([*map(_section, report.tables), LEGEND])
+    is_few = any((table.rows["n_clusters"] < FEW_STIMULI).any() for table in report.tables)
+    return "\n".join([*map(_section, report.tables), LEGEND + (FEW_STIMULI_NOTE if is_few else "")])
 
 
 def _plain(report: ComparisonReport) -> dict[str, Any]:
@@ -56,18 +68,16 @@ def _section(table: ComparedTable) -> str:
     if table.best is None:
         return _markdown(readable)
     heading = f"### {rows['dataset'].iloc[0]}, {rows['model_a'].iloc[0]}, {readable['metric'].iloc[0]}"
-    return f"{heading}\n\n{_leader(table)}\n\n{_markdown(readable.drop(columns=['dataset', 'metric']))}"
+    return f"{heading}\n\n{_leader(table)}\n\n{_markdown(readable.drop(columns=['dataset', 'model', 'metric']))}"
 
 
 def _leader(table: ComparedTable) -> str:
     best = table.best
     if best is None:
         return ""
-    first, second = (label.partition(":")[2] for label in (best.best, best.runner_up))
-    return (
-        f"Best of {_n_methods(table.rows)} methods on {best.n} units: {first}, in {_percent(best.best_share)} of "
-        f"the resamples; next {second}, in {_percent(best.runner_up_share)}."
-    )
+    first = f"{best.best} ({number(best.best_mean)}), best in {_percent(best.best_share)} of the resamples"
+    second = f"{best.runner_up} ({number(best.runner_up_mean)}), best in {_percent(best.runner_up_share)}"
+    return f"Best of {_n_methods(table.rows)} methods on {best.n} units: {first}; next {second}."
 
 
 def _n_methods(rows: pd.DataFrame) -> int:
@@ -75,25 +85,28 @@ def _n_methods(rows: pd.DataFrame) -> int:
 
 
 def _readable(rows: pd.DataFrame) -> pd.DataFrame:
-    across_models = (rows["model_a"] != rows["model_b"]).any() or rows["model_a"].nunique() > 1
+    across_models = (rows["model_a"] != rows["model_b"]).any()
     sides = {
         side: rows[f"model_{side}"] + ":" + rows[f"method_{side}"] if across_models else rows[f"method_{side}"]
         for side in "ab"
     }
+    models = {} if across_models else {"model": rows["model_a"]}
     records = rows.to_dict("records")
     return pd.DataFrame(
         {
             "dataset": rows["dataset"],
+            **models,
             "metric": [f"{row['metric']}/{row['preset']} {ARROWS[row['direction']]}" for row in records],
             "A": sides["a"],
             "B": sides["b"],
-            "n": [str(row["n"]) for row in records],
+            "n": [counted(row["n"], row["n_clusters"]) for row in records],
             "mean A": [number(row["mean_a"]) for row in records],
             "mean B": [number(row["mean_b"]) for row in records],
             "A − B": [_difference(row["difference"]) for row in records],
-            "95 % interval": [f"[{_difference(row['ci_low'])}, {_difference(row['ci_high'])}]" for row in records],
+            "95 % interval": [_interval(row["ci_low"], row["ci_high"]) for row in records],
             "p": [_p_value(row["p"]) for row in records],
             "Holm": [_p_value(row["p_holm"]) for row in records],
+            "Wilcoxon": [_p_value(row["p_wilcoxon"]) for row in records],
             "r": [number(row["rank_biserial"]) for row in records],
             "flips": [_percent(row["flip_share"]) for row in records],
             "better": [
@@ -117,6 +130,10 @@ def _markdown(readable: pd.DataFrame) -> str:
 def _difference(value: float) -> str:
     """A difference that three digits would hide is shown by its size."""
     return number(value) if value == 0 or not abs(value) < _HIDDEN else f"{value:.0e}"
+
+
+def _interval(low: float, high: float) -> str:
+    return UNKNOWN if pd.isna(low) else f"[{_difference(low)}, {_difference(high)}]"
 
 
 def _p_value(p: float) -> str:

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import stored_units
+from bcos_eval.statistics.resampling import Floats
 from bcos_eval.store.facts import ShardFacts
 from bcos_eval.store.shards import StoredShard
-
-from .statistics import Floats
 
 # What makes two units one: the same image in the same place of the same stimulus, explained for the same class.
 UNIT_KEY = ("stimulus", "unit", "sample_id", "target")

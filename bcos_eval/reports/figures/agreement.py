@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from bcos_eval.errors import InputError
-from bcos_eval.reports.comparison.agreement import Agreement, agreements
-from bcos_eval.reports.comparison.agreement_text import method_counts
+from bcos_eval.reports.comparison.agreement import Agreement, agreements, method_counts
 from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard
 from bcos_eval.reports.tables.table import UNKNOWN
 from bcos_eval.store.shards import Store

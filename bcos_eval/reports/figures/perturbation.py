@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bcos_eval.reports.comparison.statistics import CONFIDENCE, N_RESAMPLES
 from bcos_eval.reports.methods import method_order, method_style, short_names
 from bcos_eval.reports.tables.leaderboard import current_shards, stored_methods
 from bcos_eval.seeding import derived_seed
+from bcos_eval.statistics.resampling import CONFIDENCE, N_RESAMPLES
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.shards import Store, StoredShard
 
@@ -112,7 +112,7 @@ def mean_curve(curves: pd.DataFrame) -> MeanCurve:
 def bootstrap_band(curves: Floats, *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> tuple[Floats, Floats]:
     """Return the pointwise percentile bootstrap interval of the mean of curves.
 
-    Equal to `statistics.bootstrap_interval` at each point, with the same resamples for all points.
+    Equal to `resampling.bootstrap_interval` at each point, with the same resamples for all points.
 
     Args:
         curves: One curve per image `(N, T)`.

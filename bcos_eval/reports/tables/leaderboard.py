@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
-from bcos_eval.reports.comparison.statistics import bootstrap_interval, grouped_mean
+from bcos_eval.statistics.resampling import bootstrap_interval, grouped_mean
 from bcos_eval.store.atomic_write import write_text
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.manifest import cell_recency

@@ -42,6 +42,9 @@ TableFormat = Literal["csv", "md", "html"]
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNKNOWN = "–"
+# Rows of fewer stimuli (clusters: grids, images) are marked.
+FEW_STIMULI = 30
+FEW_STIMULI_NOTE = f"* fewer than {FEW_STIMULI} stimuli: intervals are wide, orders of means uncertain.\n"
 # Printed column by the count behind it: units without a plain score, beside the two counts of the contract.
 _COUNTS = {"constant": "n_constant", "empty": "n_empty", "skipped": "n_skipped"}
 _NUMERIC = frozenset({"n", "mean", "95 % interval", "median", "chance", "zero", "nonfinite", *_COUNTS, "s/unit"})
@@ -116,6 +119,11 @@ def readable_columns(rows: Sequence[Row]) -> Columns:
 def number(value: float) -> str:
     """Return a number as tables print it."""
     return UNKNOWN if math.isnan(value) else f"{value:.3f}"
+
+
+def counted(n: int, n_stimuli: int) -> str:
+    """Return a number of units, marked where they are of so few stimuli that `FEW_STIMULI_NOTE` applies."""
+    return f"{n}*" if n_stimuli < FEW_STIMULI else str(n)
 
 
 def markdown(table: Columns, *, numeric: Collection[str] = _NUMERIC) -> str:

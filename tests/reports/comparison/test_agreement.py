@@ -9,8 +9,7 @@ import pytest
 from scipy import stats
 
 from bcos_eval.errors import InputError
-from bcos_eval.reports.comparison.agreement import agreements, similar_first
-from bcos_eval.reports.comparison.agreement_text import agreement_text
+from bcos_eval.reports.comparison.agreement import agreement_text, agreements, similar_first
 from bcos_eval.reports.figures.agreement import agreement_pages
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.style import figure_style

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,10 @@ from scipy import stats
 from bcos_eval.errors import InputError
 from bcos_eval.reports.comparison.comparison import best_method, compare_all, with_holm
 from bcos_eval.reports.comparison.report import compare_named, compare_within
-from bcos_eval.reports.comparison.significance import holm_adjusted
-from bcos_eval.reports.comparison.statistics import bootstrap_interval
 from bcos_eval.reports.comparison.text import comparison_text
 from bcos_eval.reports.comparison.unit_matrix import Contender, UnpairedError, comparable_units, unit_matrix
+from bcos_eval.statistics.intervals import mean_interval
+from bcos_eval.statistics.significance import holm_adjusted
 from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardAddress, ShardFacts
 from bcos_eval.store.shards import StoredShard, unit_table
 
@@ -58,15 +59,18 @@ def compared(*shards):
     return compare_all(unit_matrix(units, contenders))
 
 
-def test_a_comparison_is_the_bootstrap_and_the_test_of_the_differences():
+def test_a_comparison_is_the_interval_and_the_tests_of_the_differences():
     other = BASE + RNG.normal(0.05, 0.1, size=60)
     (row,) = compared(shard(other, method="a"), shard(BASE, method="b"))
     differences = other - BASE
     by_stimulus = differences.reshape(30, 2).mean(1)
     assert row.difference == pytest.approx(differences.mean(), abs=1e-12)
     assert (row.mean_a, row.mean_b) == pytest.approx((other.mean(), BASE.mean()), abs=1e-12)
-    assert (row.ci_low, row.ci_high) == pytest.approx(bootstrap_interval(differences, STIMULI), abs=1e-12)
-    assert row.p == pytest.approx(stats.wilcoxon(by_stimulus).pvalue, abs=1e-12)
+    assert (row.ci_low, row.ci_high) == pytest.approx(mean_interval(by_stimulus, range(30)), abs=1e-12)
+    assert row.p_wilcoxon == pytest.approx(stats.wilcoxon(by_stimulus).pvalue, abs=1e-12)
+    # Half a dozen skewness terms apart from Student's.
+    assert row.p == pytest.approx(stats.ttest_1samp(by_stimulus, 0).pvalue, abs=0.02)
+    assert row.p >= stats.ttest_1samp(by_stimulus, 0).pvalue - 1e-12
     assert (row.n, row.n_clusters, row.n_undefined, row.n_unpaired) == (60, 30, 0, 0)
 
 
@@ -89,8 +93,10 @@ def test_the_paired_interval_agrees_with_scipys_where_every_unit_is_a_stimulus()
 
 def test_equal_methods_do_not_differ():
     (row,) = with_holm(compared(shard(BASE, method="a"), shard(BASE * (1 + 1e-8), method="b")), ["higher"])
-    assert (row.difference, row.ci_low, row.ci_high) == (0, 0, 0)
-    assert (row.p, row.p_holm, row.rank_biserial, row.flip_share, row.better) == (1, 1, 0, 0.5, "")
+    assert row.difference == 0
+    assert np.isnan([row.ci_low, row.ci_high]).all()  # 30 equal stimuli do not say that all are equal
+    assert (row.p, row.p_holm, row.p_wilcoxon, row.rank_biserial) == (1, 1, 1, 0)
+    assert (row.flip_share, row.better) == (0.5, "")
 
 
 @pytest.mark.parametrize(("direction", "better"), [("higher", "a"), ("lower", "b")])
@@ -153,6 +159,48 @@ def test_the_leader_of_a_table_and_how_surely_it_leads():
     assert (best.best, best.best_share, best.n) == ("m:b", 1.0, 60)
     lower = comparable_units([shard(BASE + g, method=m, direction="lower") for m, g in (("a", 0.1), ("b", 0.0))])
     assert best_method(unit_matrix(lower, [Contender("m", "a"), Contender("m", "b")])).best == "m:b"
+
+
+def test_the_runner_up_is_the_next_best_mean_where_one_wins_every_resample():
+    gains = {"a": 0.0, "b": 0.1, "c": 0.3, "d": 0.2}
+    shards = [shard(BASE + gain, method=method) for method, gain in gains.items()]
+    contenders = [Contender("m", method) for method in "abcd"]
+    for order in itertools.permutations(contenders):
+        best = best_method(unit_matrix(comparable_units(shards), order))
+        assert (best.best, best.best_share, best.runner_up, best.runner_up_share) == ("m:c", 1.0, "m:d", 0.0)
+        assert (best.best_mean, best.runner_up_mean) == pytest.approx((BASE.mean() + 0.3, BASE.mean() + 0.2))
+    text = comparison_text(compare_within(comparable_units(shards)), "md")
+    first, second = (f"m:{name} ({BASE.mean() + gains[name]:.3f})" for name in "cd")
+    stated = f"{first}, best in 100.0 % of the resamples; next {second}, best in 0.0 %."
+    assert f"Best of 4 methods on 60 units: {stated}" in text
+
+
+def test_skewed_differences_of_equal_means_have_no_better_side():
+    # Five in six stimuli favour A by a little, one in six B by as much in all: ranks are sure, means equal.
+    differences = np.tile([0.02] * 10 + [-0.1] * 2, 5)
+    (row,) = with_holm(compared(shard(0.5 + differences, method="a"), shard([0.5] * 60, method="b")), ["higher"])
+    assert row.p_wilcoxon < 0.05
+    assert row.difference == pytest.approx(0, abs=1e-12)
+    assert row.p > 0.5
+    assert row.better == ""
+
+
+def test_a_test_that_the_resamples_or_the_interval_contradict_gives_no_verdict():
+    (row,) = compared(shard(BASE + RNG.normal(0.1, 0.1, 60), method="a"), shard(BASE, method="b"))
+    assert with_holm([row], ["higher"])[0].better == "a"
+    for contradiction in ({"flip_share": 0.5}, {"ci_low": -0.1}, {"p": 0.05}):
+        assert with_holm([replace(row, **contradiction)], ["higher"])[0].better == ""
+
+
+def test_fewer_than_30_stimuli_are_marked():
+    def text(n):
+        shards = [shard(BASE[:n] + RNG.normal(0.1, 0.1, n), method="a"), shard(BASE[:n], method="b")]
+        return comparison_text(compare_named(comparable_units(shards), "a", "b"), "md")
+
+    assert "| 58* |" in text(58)
+    assert text(58).endswith("\n* fewer than 30 stimuli: intervals are wide, orders of means uncertain.\n")
+    assert "| 60 |" in text(60)
+    assert "* fewer" not in text(60)
 
 
 def test_grids_of_each_models_own_pool_are_no_pairs():
@@ -266,13 +314,15 @@ def test_markdown_names_the_better_side_and_counts_units_without_a_plain_score()
     shown = dict(zip((c.strip() for c in header.split("|")), (c.strip() for c in row.split("|")), strict=True))
     assert shown["metric"] == "grid_pg/p ↑"
     assert (shown["A"], shown["B"], shown["better"]) == ("a", "b", "a")
-    assert (shown["A − B"], shown["95 % interval"], shown["p"]) == ("0.250", "[0.250, 0.250]", "<0.001")
+    assert (shown["A − B"], shown["95 % interval"], shown["p"]) == ("0.250", "–", "<0.001")
+    assert (shown["model"], shown["n"]) == ("m", "60")
     assert (shown["removed"], shown["unpaired"]) == ("0", "0")
     assert shown["no plain score"] == "A: 2 zero map, 1 constant map"
 
 
 def test_a_difference_that_three_digits_would_hide_is_shown_by_its_size():
-    units = comparable_units([shard(BASE + 2e-4, method="a"), shard(BASE, method="b")])
+    gains = 2e-4 + 1e-5 * (np.arange(60) % 4 > 1)
+    units = comparable_units([shard(BASE + gains, method="a"), shard(BASE, method="b")])
     assert " 2e-04 | [2e-04, 2e-04] |" in comparison_text(compare_named(units, "a", "b"), "md")
 
 

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 
-from bcos_eval.reports.comparison.statistics import bootstrap_interval
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.perturbation import (
     bootstrap_band,
@@ -15,6 +14,7 @@ from bcos_eval.reports.figures.perturbation import (
 )
 from bcos_eval.reports.figures.style import figure_style
 from bcos_eval.reports.methods import method_style
+from bcos_eval.statistics.resampling import bootstrap_interval
 from bcos_eval.store.facts import method_of_old_label
 from bcos_eval.store.shards import Store
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bcos_eval.reports.comparison import statistics
-from bcos_eval.reports.comparison.statistics import (
+from bcos_eval.seeding import derived_seed
+from bcos_eval.statistics import resampling
+from bcos_eval.statistics.resampling import (
     bootstrap_interval,
     grouped_mean,
     percentile_interval,
     resampled_means,
 )
-from bcos_eval.seeding import derived_seed
 
 
 def test_the_mean_of_one_group_is_the_mean():
@@ -110,7 +110,7 @@ def test_a_resample_without_a_defined_score_has_no_mean():
 def test_resamples_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
     scores, clusters = np.random.default_rng(7).random((20, 3)), np.arange(20)
     whole = resampled_means(scores, clusters)
-    monkeypatch.setattr(statistics, "_NUMBERS_AT_ONCE", 50)
+    monkeypatch.setattr(resampling, "_NUMBERS_AT_ONCE", 50)
     assert np.array_equal(resampled_means(scores, clusters), whole)
 
 

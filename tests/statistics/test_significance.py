@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bcos_eval.reports.comparison.effect_size import rank_biserial
-from bcos_eval.reports.comparison.rank_stability import best_shares, flip_share
-from bcos_eval.reports.comparison.significance import holm_adjusted, signed_rank_p
+from bcos_eval.statistics.resampling import best_shares, flip_share
+from bcos_eval.statistics.significance import holm_adjusted, rank_biserial, signed_rank_p
 
 RNG = np.random.default_rng(0)
 NAN = float("nan")
