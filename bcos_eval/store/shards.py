@@ -16,8 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
 
@@ -91,6 +93,18 @@ class StoredShard:
     def units(self) -> pd.DataFrame:
         """The rows as a data frame."""
         return self.table.to_pandas()
+
+    def numbers(self, column: str) -> NDArray[Any]:
+        """Return a column of numbers, NaN where there is none; without pandas, which pyarrow's own way loads."""
+        values = self.table[column].combine_chunks()
+        if values.null_count:
+            return np.array([math.nan if value is None else value for value in values.to_pylist()])
+        kind = np.dtype(values.type.to_pandas_dtype())
+        return np.frombuffer(values.buffers()[1], kind, count=len(values), offset=values.offset * kind.itemsize)
+
+    def texts(self, column: str) -> list[str]:
+        """Return a column of texts."""
+        return [str(value) for value in self.table[column].to_pylist()]
 
 
 @dataclass(slots=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
@@ -139,15 +138,20 @@ def _labels(shard: StoredShard) -> tuple[str, ...]:
 
 def _row(shards: Sequence[StoredShard]) -> Row:
     """Summarise a cell."""
-    table = pa.concat_tables([shard.table for shard in shards])
+    scores, targets, units, seconds = (
+        np.concatenate([shard.numbers(column) for shard in shards])
+        for column in ("score", "target", "unit", "seconds")
+    )
+    stimuli, statuses = (
+        [text for shard in shards for text in shard.texts(column)] for column in ("stimulus", "status")
+    )
     chance = np.concatenate([shard.chance for shard in shards])
-    metric = shards[0].facts.metric
-    first, by_unit = _distinct_units(table)
-    scores, targets = (table[column].to_numpy() for column in ("score", "target"))
+    clusters = np.unique(np.array(stimuli), return_inverse=True)[1]
+    first, by_unit = _distinct_units(clusters, units)
     defined = by_unit[np.isfinite(scores[by_unit])]
+    metric = shards[0].facts.metric
     classes = targets[defined] if metric.is_mean_over_classes else None
-    stimuli = table["stimulus"].to_numpy()[defined]
-    low, high = bootstrap_interval(scores[defined], stimuli, classes)
+    low, high = bootstrap_interval(scores[defined], clusters[defined], classes)
     q25, median, q75 = np.quantile(scores[defined], [0.25, 0.5, 0.75]) if len(defined) else (np.nan,) * 3
     return {
         **dict(zip(LABEL_COLUMNS, _labels(shards[0]), strict=True)),
@@ -159,16 +163,16 @@ def _row(shards: Sequence[StoredShard]) -> Row:
         "q25": float(q25),
         "q75": float(q75),
         "chance": _mean(chance[defined]),
-        **status_counts(table["status"].take(first).to_pylist()),
-        "seconds_per_unit": _mean(table["seconds"].to_numpy()[first]),
+        **status_counts(statuses[place] for place in first),
+        "seconds_per_unit": _mean(seconds[first]),
         "direction": metric.direction,
     }
 
 
-def _distinct_units(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _distinct_units(
+    stimuli: NDArray[np.int64], units: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the places of the distinct units, as they are stored and in the order of stimulus and unit."""
-    stimuli = np.unique(table["stimulus"].to_numpy().astype(str), return_inverse=True)[1]
-    units = table["unit"].to_numpy()
     order = np.lexsort((units, stimuli))
     is_new = np.ones(len(order), dtype=bool)
     is_new[1:] = (np.diff(stimuli[order]) != 0) | (np.diff(units[order]) != 0)

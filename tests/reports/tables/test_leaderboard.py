@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -151,3 +153,15 @@ def test_a_folder_without_results_is_an_error(tmp_path):
     with pytest.raises(InputError) as caught:
         require_results([], tmp_path)
     assert str(caught.value) == f"'{tmp_path}' holds no results; make some with `bcos-eval run --out {tmp_path}`."
+
+
+def test_a_leaderboard_loads_neither_torch_nor_pandas_nor_matplotlib(tmp_path):
+    Store(tmp_path).write(shard(ROWS))
+    program = (
+        "import sys; from pathlib import Path; from bcos_eval.reports.tables import leaderboard as home; "
+        "from bcos_eval.store.shards import Store; "
+        "shards, _ = home.current_shards(Store(Path(sys.argv[1]))); home.leaderboard_rows(shards); "
+        "print(len(shards), sorted({'torch', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert shown.stdout == "1 []\n"
