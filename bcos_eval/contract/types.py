@@ -131,6 +131,16 @@ class MetricInfo(Protocol):
         ...
 
     @property
+    def low(self) -> float:
+        """Smallest score possible, minus infinity where there is none."""
+        ...
+
+    @property
+    def high(self) -> float:
+        """Largest score possible, infinity where there is none."""
+        ...
+
+    @property
     def chance(self) -> Literal["area", "model"] | float | None:
         """Score of a map without information: share of the area, measured on the model, a number, or unknown."""
         ...

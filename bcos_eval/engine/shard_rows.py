@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -62,6 +63,8 @@ def _metric_facts(cell: Cell) -> MetricFacts:
         settings=_settings(cell.metric),
         pool=cell.kind.pool_suffix.removeprefix("+"),
         is_mean_over_classes=info.name in _MEANS_OVER_CLASSES,
+        low=info.low if math.isfinite(info.low) else None,
+        high=info.high if math.isfinite(info.high) else None,
     )
 
 

@@ -133,7 +133,7 @@ def mean_interval(
         scores: Defined scores `(N,)`.
         clusters: What each score was measured on: the nine cells of one grid are not nine observations.
         groups: The group of each score, or None for one group.
-        low: Smallest score possible; the interval does not leave the range.
+        low: Smallest score possible; the interval does not leave the range, unless scores do.
         high: Largest score possible.
         confidence: Share of the samples whose interval should hold the mean.
 
@@ -159,6 +159,7 @@ def mean_interval(
         return _interval_without_spread(found, low, high, confidence)
     if found.n_clusters < FEWEST_CLUSTERS:
         return _NO_INTERVAL
+    low, high = min(low, float(scores.min())), max(high, float(scores.max()))
     error = found.spread / math.sqrt(found.n_clusters)
     quantile = float(stdtrit(found.n_clusters - 1, (1 + confidence) / 2))
     skew = _skewness_term(found)

@@ -70,6 +70,8 @@ class MetricFacts:
         settings: Parameters that differ from their defaults.
         pool: Whose confident images its grids are made of, where that is not the preset's usual choice.
         is_mean_over_classes: Whether the score of many units is the mean of the classes' means.
+        low: Smallest score possible, None where there is none or shards of before do not say.
+        high: Largest score possible, likewise.
     """
 
     name: str
@@ -78,6 +80,8 @@ class MetricFacts:
     settings: Settings = ()
     pool: str = ""
     is_mean_over_classes: bool = False
+    low: float | None = None
+    high: float | None = None
 
     @property
     def preset_label(self) -> str:

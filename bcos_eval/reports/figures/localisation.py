@@ -90,7 +90,9 @@ def _draw_panel(
         _draw_level(axes, float(chance), "chance")
     axes.set_ylim(-0.02, 1.04)
     axes.set_yticks(np.linspace(0, 1, 6))
-    axes.set_xlabel(counted("method", [len(values) for _, values in scores]))
+    defined = panel.units[np.isfinite(panel.units["score"])]
+    fewest = int(defined.groupby("method")["stimulus"].nunique().min())
+    axes.set_xlabel(counted("method", [len(values) for _, values in scores], fewest))
     write_heading(axes, panel)
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bcos_eval.errors import InputError
+from bcos_eval.reports.tables.table import FEW_STIMULI
 
 from .style import COLUMN_WIDTH, GREY, PAGE_WIDTH, SMALL_SIZE, TEXT_SIZE, new_figure
 
@@ -108,12 +109,21 @@ def write_heading(axes: Axes, panel: Panel) -> None:
         written.set_in_layout(False)
 
 
-def counted(name: str, counts: Sequence[int]) -> str:
+def counted(name: str, counts: Sequence[int], n_stimuli: int) -> str:
     """Return an axis label with the number of units, or the range where methods differ in it.
 
+    Args:
+        name: What the axis shows.
+        counts: Number of units of each method.
+        n_stimuli: Number of stimuli of the method that has fewest; few are marked, as in tables.
+
     Example:
-        >>> counted("method", [900, 900])
+        >>> counted("method", [900, 900], 100)
         'method (n = 900)'
+        >>> counted("method", [180, 180], 20)
+        'method (n = 180*, * fewer than 30 stimuli)'
     """
     low, high = min(counts), max(counts)
-    return f"{name} (n = {low})" if low == high else f"{name} (n = {low} to {high})"
+    n = str(low) if low == high else f"{low} to {high}"
+    note = f"*, * fewer than {FEW_STIMULI} stimuli" if n_stimuli < FEW_STIMULI else ""
+    return f"{name} (n = {n}{note})"

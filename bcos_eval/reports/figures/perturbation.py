@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from bcos_eval.reports.methods import method_order, method_style, short_names
 from bcos_eval.reports.tables.leaderboard import current_shards, stored_methods
-from bcos_eval.seeding import derived_seed
-from bcos_eval.statistics.resampling import CONFIDENCE, N_RESAMPLES
+from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.shards import Store, StoredShard
 
@@ -47,9 +46,10 @@ class MeanCurve:
     Attributes:
         percent: Share of the pixels that is removed at each point, in [0, 100], `(T,)`.
         mean: Mean probability of the target `(T,)`.
-        low: Lower end of the pointwise 95 % interval `(T,)`, NaN with fewer than two images.
+        low: Lower end of the pointwise 95 % interval `(T,)`, NaN where images are too few, see `mean_interval`.
         high: Upper end.
         n: Number of curves.
+        n_stimuli: Number of images.
     """
 
     percent: Floats
@@ -57,14 +57,14 @@ class MeanCurve:
     low: Floats
     high: Floats
     n: int
+    n_stimuli: int
 
 
 def perturbation_pages(store: Store) -> list[FigurePage]:
     """Draw the mean curves of all methods, a panel for each dataset, model and preset.
 
-    Bands are pointwise 95 % percentile bootstrap intervals over images, drawn up to eight methods; more would hide
-    one another. Curves with undefined points are left out,
-    and the axis says how many are shown.
+    Bands are pointwise 95 % intervals over images, drawn up to eight methods; more would hide one another. Curves
+    with undefined points are left out, and the axis says how many are shown.
 
     Raises:
         MissingDataError: If nothing of the kind is stored.
@@ -104,32 +104,11 @@ def mean_curve(curves: pd.DataFrame) -> MeanCurve:
     """Return the mean of one method's curves with its band."""
     by_image = curves.sort_values(["stimulus", "unit"]).groupby("stimulus")["curve"]
     values = np.stack([np.stack(list(own)).mean(0) for _, own in by_image])
-    low, high = bootstrap_band(values)
+    # Probabilities, one curve per image.
+    ends = [mean_interval(at_point, range(len(values)), low=0, high=1) for at_point in values.T]
+    low, high = np.array(ends, dtype=np.float64).T
     percent = np.linspace(0, _LAST_PERCENT, values.shape[1])
-    return MeanCurve(percent, values.mean(0), low, high, len(curves))
-
-
-def bootstrap_band(curves: Floats, *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> tuple[Floats, Floats]:
-    """Return the pointwise percentile bootstrap interval of the mean of curves.
-
-    Equal to `resampling.bootstrap_interval` at each point, with the same resamples for all points.
-
-    Args:
-        curves: One curve per image `(N, T)`.
-        n_resamples: Number of resamples.
-        seed: Seed of the resamples.
-
-    Returns:
-        Lower and upper end `(T,)`; NaN with fewer than two curves.
-    """
-    n, n_points = curves.shape
-    if n < 2:
-        return np.full(n_points, np.nan), np.full(n_points, np.nan)
-    rng = np.random.default_rng(derived_seed(seed, "bootstrap"))
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples)
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(drawn @ curves / n, [tail, 100 - tail], axis=0)
-    return low, high
+    return MeanCurve(percent, values.mean(0), low, high, len(curves), len(values))
 
 
 def _labels(shard: StoredShard) -> Mapping[str, str]:
@@ -137,7 +116,7 @@ def _labels(shard: StoredShard) -> Mapping[str, str]:
 
 
 def _draw_panel(axes: Axes, panel: Panel, methods: Mapping[str, MethodFacts]) -> None:
-    counts = []
+    counts, stimuli = [], []
     drawn = method_order(methods[label] for label in panel.units["method"].unique())
     for method in drawn:
         curve = mean_curve(panel.units[panel.units["method"] == method.label])
@@ -146,7 +125,8 @@ def _draw_panel(axes: Axes, panel: Panel, methods: Mapping[str, MethodFacts]) ->
         if len(drawn) <= _MOST_WITH_BANDS:
             axes.fill_between(curve.percent, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
         counts.append(curve.n)
-    axes.set_xlabel(counted("pixels removed in %", counts))
+        stimuli.append(curve.n_stimuli)
+    axes.set_xlabel(counted("pixels removed in %", counts, min(stimuli)))
     axes.set_xlim(0, _LAST_PERCENT)
     write_heading(axes, panel)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bcos_eval.reports.methods import method_style, short_names
-from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard, stored_methods
+from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard_rows, stored_methods
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.shards import Store
 
@@ -40,8 +40,7 @@ def score_bar_pages(store: Store) -> list[FigurePage]:
         MissingDataError: If nothing of the kind is stored.
     """
     shards = [shard for shard in current_shards(store)[0] if shard.facts.metric.name in _METRICS]
-    table = leaderboard(shards)
-    table = table[table["n"] > 0]
+    table = pd.DataFrame([row for row in leaderboard_rows(shards) if row["n"]])
     if table.empty:
         raise MissingDataError(
             f"figure 'leaderboard_bars': '{store.root}' holds no scores of {' or '.join(_METRICS)}; make them "
@@ -81,7 +80,7 @@ def _draw_panel(
     axes.set_yticks(positions, [called[methods[label]] for label in rows["method"]])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.set_xlabel(counted("mean score", rows["n"].tolist()))
+    axes.set_xlabel(counted("mean score", rows["n"].tolist(), int(rows["n_stimuli"].min())))
     write_heading(axes, panel)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def leaderboard_rows(shards: Iterable[StoredShard]) -> list[Row]:
-    """Return the rows of a leaderboard: the contract's columns, and counts of further statuses after them.
+    """Return the rows of a leaderboard: the contract's columns, and further counts after them.
 
     `n` counts the units with a defined score, on which mean, interval and quartiles rest; a zero map that scores
     0 is one of them. `chance` is the mean chance level of the same units. The interval is a 95 % percentile
@@ -166,6 +166,7 @@ def _row(shards: Sequence[StoredShard]) -> Row:
         **status_counts(statuses[place] for place in first),
         "seconds_per_unit": _mean(seconds[first]),
         "direction": metric.direction,
+        "n_stimuli": len(np.unique(stimuli.astype(str))),
     }
 
 

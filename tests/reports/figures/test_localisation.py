@@ -66,7 +66,7 @@ def test_units_without_a_score_are_left_out_and_the_axis_counts_the_others(make)
     make.units([0.2, np.nan, 0.4, np.inf], method="lime")
     make.units([0.7, 0.8, 0.9, 1.0], method="bcos")
     (axes,) = drawn_axes(make)
-    assert axes.get_xlabel() == "method (n = 2 to 4)"
+    assert axes.get_xlabel() == "method (n = 2 to 4*, * fewer than 30 stimuli)"
     assert np.allclose(boxes(axes)[1], [0.25, 0.35], atol=1e-12)
 
 

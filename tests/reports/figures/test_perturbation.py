@@ -7,14 +7,13 @@ import pytest
 
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.perturbation import (
-    bootstrap_band,
     mean_curve,
     perturbation_pages,
     stored_curves,
 )
 from bcos_eval.reports.figures.style import figure_style
 from bcos_eval.reports.methods import method_style
-from bcos_eval.statistics.resampling import bootstrap_interval
+from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.store.facts import method_of_old_label
 from bcos_eval.store.shards import Store
 
@@ -42,23 +41,24 @@ def test_lines_are_the_means_of_the_stored_curves(make):
         assert np.allclose(line.get_ydata(), curves[line.get_label()].mean(0), atol=1e-12)
         assert np.allclose(line.get_xdata(), np.arange(129) / 128 * 25, atol=1e-12)
         assert line.get_color() == method_style(method_of_old_label(line.get_label())).colour
-    assert axes.get_xlabel() == "pixels removed in % (n = 6)"
+    assert axes.get_xlabel() == "pixels removed in % (n = 6*, * fewer than 30 stimuli)"
 
 
-def test_the_band_is_the_bootstrap_interval_of_each_point():
-    curves = RNG.random((7, 5))
-    low, high = bootstrap_band(curves)
+def test_the_band_is_the_interval_of_each_point(make):
+    curves = RNG.random((12, 5))
+    add_curves(make, curves)
+    curve = mean_curve(stored_curves(Store(make.root), list(Store(make.root).shards())))
     for point in range(5):
-        # Curves lie in the order of their stimuli, so both draw the same resamples.
-        expected = bootstrap_interval(curves[:, point], np.arange(7))
-        assert (low[point], high[point]) == pytest.approx(expected, abs=1e-9)
+        expected = mean_interval(curves[:, point], range(12), low=0, high=1)
+        assert (curve.low[point], curve.high[point]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_band_is_filled_between_its_ends(make):
-    curves = RNG.random((6, 5))
+    curves = RNG.random((40, 5))
     add_curves(make, curves)
     (axes,) = drawn_figure(make).axes
-    low, high = bootstrap_band(curves)
+    assert axes.get_xlabel() == "pixels removed in % (n = 40)"
+    low, high = np.transpose([mean_interval(curves[:, point], range(40), low=0, high=1) for point in range(5)])
     vertices = axes.collections[0].get_paths()[0].vertices
     assert vertices[:, 1].min() == pytest.approx(low.min())
     assert vertices[:, 1].max() == pytest.approx(high.max())
@@ -79,7 +79,7 @@ def test_undefined_curves_are_left_out_and_the_axis_counts_the_others(make):
     add_curves(make, curves)
     (axes,) = drawn_figure(make).axes
     assert np.allclose(axes.get_lines()[0].get_ydata(), curves[[0, 2, 3]].mean(0), atol=1e-12)
-    assert axes.get_xlabel() == "pixels removed in % (n = 3)"
+    assert axes.get_xlabel() == "pixels removed in % (n = 3*, * fewer than 30 stimuli)"
 
 
 def test_panels_share_the_vertical_axis_and_one_legend(make):

@@ -33,7 +33,7 @@ def test_bars_intervals_and_chance_are_those_of_the_leaderboard_best_first(make)
     intervals, chance = ([segment[:, 0] for segment in lines.get_segments()] for lines in axes.collections)
     assert np.allclose(chance, 0.2)
     assert np.allclose(intervals, table[["ci_low", "ci_high"]], atol=1e-12)
-    assert axes.get_xlabel() == "mean score (n = 20)"
+    assert axes.get_xlabel() == "mean score (n = 20*, * fewer than 30 stimuli)"
 
 
 def test_one_stimulus_has_a_bar_without_an_interval(make):
