@@ -68,11 +68,13 @@ class DenseNet(Classifier):
         if layout.small_stem:
             network.features.conv0 = nn.Conv2d(3, layout.stem_width, 3, stride=2, padding=1, bias=False)
         self.features = network.features
+        # A module where torchvision calls a function: methods that change rectifiers have to see all of them.
+        self.relu: nn.Module = nn.ReLU()
         self.classifier: nn.Module = network.classifier
 
     def head(self, features: Tensor) -> Tensor:
         """Rectify and pool, then classify."""
-        return self.classifier(F.adaptive_avg_pool2d(F.relu(features), 1).flatten(1))
+        return self.classifier(F.adaptive_avg_pool2d(self.relu(features), 1).flatten(1))
 
 
 class BcosDenseNet(DenseNet):

@@ -14,7 +14,7 @@ from bcos_eval.errors import InputError
 from .classifier import Classifier
 from .download import fetch
 from .registry import IMAGENET_CLASSES, ModelInfo, Variant, model_info
-from .weights_file import card_path, file_digest, load_strictly, read_weights, respelt
+from .weights_file import card_of, card_path, file_digest, load_strictly, read_weights, respelt
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 DEFAULT_DATASET = "shapes"
@@ -111,14 +111,22 @@ def _class_names(dataset: str) -> tuple[str, ...]:
 def _from_file(info: ModelInfo, path: Path) -> Classifier:
     state, identity = read_weights(path)
     variant: Variant = identity.get("variant", "imagenet")
-    model = info.build(variant, identity.get("num_classes") or _num_classes(info, state))
+    rows = _classifier_rows(info, state)
+    if rows is not None and identity.get("num_classes", rows) != rows:
+        raise InputError(
+            f"{path} says num_classes = {identity['num_classes']} and its classifier has {rows}; fetch it again"
+        )
+    # Never the number that the file states: it costs nothing to state a billion.
+    model = info.build(variant, IMAGENET_CLASSES if rows is None else rows)
     model.name = info.name
     load_strictly(model, state, path)
     if "class_names" in identity:
         model.class_names = tuple(identity["class_names"])
     elif variant == "imagenet" and model.num_classes == IMAGENET_CLASSES:
         model.class_names = imagenet_class_names()
-    model.input_size = identity.get("input_size", model.input_size)
+    # Weights of before this was part of the file say it in the card beside it.
+    stated = identity.get("input_size") or card_of(path).get("input_size")
+    model.input_size = stated if isinstance(stated, int) and stated > 0 else model.input_size
     model.weights_id = file_digest(path)[:_ID_DIGITS]
     return model
 
@@ -130,10 +138,10 @@ def imagenet_class_names() -> tuple[str, ...]:
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
-def _num_classes(info: ModelInfo, state: dict[str, Tensor]) -> int:
-    """Return the rows of the classifier's weights; a file's order of keys says nothing."""
+def _classifier_rows(info: ModelInfo, state: dict[str, Tensor]) -> int | None:
+    """Return the rows of the classifier's weights, None without any; a file's order of keys says nothing."""
     with torch.device("meta"):
         own = info.build("imagenet", IMAGENET_CLASSES).state_dict()
     classifier = [key for key, value in own.items() if value.ndim >= 2][-1]
     found = respelt(state, own).get(classifier)
-    return IMAGENET_CLASSES if found is None or found.ndim == 0 else found.shape[0]
+    return None if found is None or found.ndim == 0 else found.shape[0]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from bcos_eval.data import DATASETS
 from bcos_eval.errors import InputError
-from bcos_eval.models.weights_file import card_path, read_weights, respelt
+from bcos_eval.models.weights_file import card_of, read_weights, respelt
 
 _UNKNOWN_LICENCE = "see the terms of the training images"
 _INHERITED = "; initial weights: "
@@ -38,12 +36,6 @@ def start_from(model: nn.Module, path: Path) -> None:
             "pass weights of the same --model"
         )
     model.load_state_dict(fitting, strict=False)
-
-
-def card_of(path: Path) -> dict[str, Any]:
-    """Return the model card beside a weights file, or nothing if it has none."""
-    card = card_path(path)
-    return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
 
 
 def licence_of(dataset: str, initial: Path | None) -> str:

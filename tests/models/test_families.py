@@ -149,3 +149,25 @@ def test_linear_summary_of_small_networks_is_complete(name: str):
         evidence = model(encoded).gather(1, targets) - model.logit_bias
     explained = maps.sum((2, 3)) + model.position_term(encoded, targets)
     torch.testing.assert_close(explained, evidence, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "resnet18", "vgg11_bnu"])
+def test_every_rectifier_of_a_relu_network_is_a_module(name: str, monkeypatch: pytest.MonkeyPatch):
+    model = load_model(name, weights="random", dataset="shapes")
+    inside = []
+    plain = nn.ReLU.forward
+
+    def counted(self, x):
+        inside.append(True)
+        try:
+            return plain(self, x)
+        finally:
+            inside.pop()
+
+    def only_in_modules(x, *_, **__):
+        assert inside, "a rectifier is called outside its module"
+        return x.clamp(min=0)
+
+    monkeypatch.setattr(nn.ReLU, "forward", counted)
+    monkeypatch.setattr(nn.functional, "relu", only_in_modules)
+    model(model.encode(torch.rand(1, 3, 64, 64)))

@@ -233,6 +233,96 @@ def test_files_with_a_sequences_prefix_fit_networks_without_and_the_other_way_ro
             assert torch.equal(value, wanted[key])
 
 
+@pytest.mark.parametrize(
+    ("prefix", "wrapper"),
+    [
+        ("module._orig_mod.", None),
+        ("_orig_mod.module.", None),
+        ("module.", "net"),
+        ("net.", "state_dict"),
+        ("backbone.encoder.", None),
+    ],
+)
+def test_weights_of_wrapped_networks_load(tmp_path: Path, prefix: str, wrapper: str | None):
+    model = small_model()
+    state = {prefix + key: value for key, value in model.state_dict().items()}
+    path = tmp_path / "weights.pth"
+    torch.save({wrapper: state, "epoch": 3, "best": 91.2} if wrapper else state, path)
+    loaded = small_model()
+    load_strictly(loaded, read_weights(path)[0], path)
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value)
+
+
+def test_weights_of_the_bare_network_fit_one_that_holds_it(tmp_path: Path):
+    model = small_model()
+    load_strictly(nn.ModuleDict({"net": small_model()}), model.state_dict(), tmp_path / "weights.pth")
+
+
+def test_a_checkpoint_that_contains_itself_is_refused(tmp_path: Path):
+    path = tmp_path / "cyclic.pth"
+    content: dict[str, object] = {}
+    content["model"] = content
+    torch.save(content, path)
+    with pytest.raises(InputError, match="holds more than tensors under the state dict's keys"):
+        load_model("resnet18", weights=path)
+
+
+def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path: Path):
+    path = tmp_path / "expanded.pth"
+    state = model_info("resnet18").build("small", 5).state_dict()
+    state["fc.weight"] = torch.zeros(1, 1).expand(1_000_000_000, 192)
+    torch.save(state, path)
+    with pytest.raises(InputError) as caught:
+        load_model("resnet18", weights=path)
+    assert str(caught.value) == (
+        f"{path}: fc.weight is said to be 1000000000×192 and holds 4 bytes; save contiguous tensors"
+    )
+
+
+@pytest.mark.parametrize("tensor", [torch.zeros(2, 2).to_sparse(), torch.zeros(2, dtype=torch.complex64)])
+def test_tensors_of_other_kinds_are_refused(tmp_path: Path, tensor: torch.Tensor):
+    path = tmp_path / "other.pth"
+    torch.save({"conv1.weight": tensor}, path)
+    with pytest.raises(InputError, match=r"conv1\.weight is not a plain tensor but torch\."):
+        load_model("resnet18", weights=path)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("[1]", "says of itself '[1]'"),
+        ('{"num_classes": 1000000000}', "says num_classes = 1000000000 and its classifier has 5"),
+        ('{"num_classes": -1}', "says num_classes = '-1'"),
+        ('{"variant": "huge"}', "says variant = 'huge'"),
+        ('{"input_size": "64"}', "says input_size = '64'"),
+        ('{"input_size": 1000000}', "says input_size = '1000000'"),
+        ('{"class_names": ["a", 1]}', "says class_names = "),
+        ('{"class_names": ["a"], "num_classes": 5}', "names 1 classes and says num_classes = 5"),
+    ],
+)
+def test_files_that_say_impossible_things_of_themselves_are_refused(tmp_path: Path, said: str, reason: str):
+    path = tmp_path / "said.safetensors"
+    save_file(model_info("resnet18").build("imagenet", 5).state_dict(), path, metadata={"bcos_eval": said})
+    with pytest.raises(InputError) as caught:
+        load_model("resnet18", weights=path)
+    assert str(caught.value).startswith(f"{path} {reason}")
+    assert str(caught.value).endswith("; fetch it again")
+
+
+def test_the_input_size_is_the_file_s_or_else_its_card_s(tmp_path: Path):
+    model = small_model()
+    path = tmp_path / "weights.safetensors"
+    save_weights(model, path, card(model) | {"input_size": 128})
+    assert load_model("bcos_resnet18", weights=path).input_size == 128
+    save_weights(model, path, card(model))
+    assert load_model("bcos_resnet18", weights=path).input_size == 64
+    path.with_suffix(".json").write_text('{"input_size": 96}')
+    assert load_model("bcos_resnet18", weights=path).input_size == 96
+    path.with_suffix(".json").write_text("[1]")
+    assert load_model("bcos_resnet18", weights=path).input_size == 64
+
+
 def test_a_foreign_safetensors_file_loads_whatever_the_order_of_its_keys(tmp_path: Path):
     path = tmp_path / "foreign.safetensors"
     state = model_info("resnet18").build("imagenet", 5).state_dict()
