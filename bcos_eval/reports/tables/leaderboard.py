@@ -166,7 +166,7 @@ def _row(shards: Sequence[StoredShard]) -> Row:
         **status_counts(statuses[place] for place in first),
         "seconds_per_unit": _mean(seconds[first]),
         "direction": metric.direction,
-        "n_stimuli": len(np.unique(stimuli.astype(str))),
+        "n_stimuli": len(np.unique(clusters[defined])),
     }
 
 
