@@ -92,9 +92,16 @@ def test_every_unit_without_a_plain_score_is_counted_by_reason():
     )
     rows = [(f"s/{i}", 0, 0, 0.5, status) for i, status in enumerate(statuses)]
     (counts,) = leaderboard_rows([shard(rows)])
-    further = ("n_constant", "n_empty", "n_skipped", "n_stimuli")
-    assert set(counts) == {*LEADERBOARD_COLUMNS, *further}
+    further = ("n_constant", "n_empty", "n_skipped")
+    assert set(counts) == {*LEADERBOARD_COLUMNS, *further, "n_stimuli"}
     assert [counts[column] for column in ("n_zero", "n_nonfinite", *further)] == [1, 1, 2, 1, 2]
+    assert counts["n_stimuli"] == len(rows)
+
+
+def test_stimuli_with_a_score_are_counted_once():
+    cells = [(f"s/{i // 9}", i % 9, 0, float("nan") if i >= 18 else 0.5, "ok") for i in range(27)]
+    (counts,) = leaderboard_rows([shard(cells)])
+    assert (counts["n"], counts["n_stimuli"]) == (18, 2)
 
 
 def test_the_pointing_game_is_the_mean_over_classes():
