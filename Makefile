@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint slow clean
+.PHONY: run test lint slow catalogue clean
 
 run: $(VENV)/.installed
 	$(BIN)/bcos-eval run --model bcos_resnet50 --metric grid_pg
@@ -19,6 +19,10 @@ lint: $(VENV)/.installed-dev
 # Checks that take minutes: full-size networks, long statistics.
 slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -q -m slow
+
+# What is registered, written down so that lists and refusals need not load torch.
+catalogue: $(VENV)/.installed
+	$(BIN)/python -m bcos_eval.cli.catalogue
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -39,7 +39,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     if near:
         hint = f"did you mean {' or '.join(near)}?"
     elif len(names) > _N_LISTED and kind in _LISTED_BY_COMMAND:
-        hint = f"`bcos-eval list {kind}s` shows the {len(names)} there are."
+        hint = f"see `bcos-eval list {kind}s`."
     else:
         hint = f"known: {', '.join(names)}."
     return InputError(f"unknown {kind} '{name}'; {hint}")

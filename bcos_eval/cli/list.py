@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from .catalogue import catalogue
+from .catalogue import KINDS, catalogue
+from .suites import suite_rows
 
 Row = Mapping[str, Any]
 
@@ -24,11 +25,12 @@ _NOTES: Mapping[str, str] = {
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["models", "methods", "metrics", "datasets"]))
+@click.argument("kind", type=click.Choice([*KINDS, "suites"]))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def list_command(kind: str, as_json: bool) -> None:
     """List what is registered."""
-    rows = catalogue().rows(kind)
+    known = catalogue()
+    rows = list(suite_rows(known)) if kind == "suites" else known.rows(kind)
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     else:

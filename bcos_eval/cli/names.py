@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from bcos_eval.errors import InputError, unknown_name
 
 from .catalogue import Row, catalogue
+from .suites import suites_of
 
 Kind = Literal["model", "method", "metric", "dataset"]
 
@@ -33,8 +34,8 @@ def split_names(texts: Iterable[str]) -> tuple[str, ...]:
 def registered_names(kind: Kind, texts: Iterable[str]) -> tuple[str, ...]:
     """Return the registered names that options stand for, each once.
 
-    Names may be spelt as papers do (`Grad-CAM`, `IG`) and hold the wildcards of a shell (`bcos_*`); files of the
-    user's own, `FILE.py:NAME`, stay as they are.
+    Names may be spelt as papers do (`Grad-CAM`, `IG`), be those of suites (`all`), or hold a shell's wildcards
+    (`bcos_*`); files of the user's own, `FILE.py:NAME`, stay as they are.
 
     Raises:
         InputError: If nothing is called so, with near matches.
@@ -43,35 +44,71 @@ def registered_names(kind: Kind, texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for text in split_names(texts) for name in _names(kind, text, rows)))
 
 
+def registered_models(texts: Iterable[str], dataset: str, note: Callable[[str], object]) -> tuple[str, ...]:
+    """Return the models that options stand for, see `registered_names`.
+
+    Of the models that a suite or wildcards stand for, those without registered weights are left out.
+
+    Args:
+        texts: The options.
+        dataset: Whose weights would be loaded.
+        note: Told how many are left out.
+
+    Raises:
+        InputError: If nothing is called so, or none of those called so has weights.
+    """
+    rows = catalogue().rows("models")
+    weighted = {row["name"] for row in rows if any(weights["dataset"] == dataset for weights in row["weights"])}
+    found: dict[str, None] = {}
+    for text in split_names(texts):
+        names = _names("model", text, rows)
+        kept = [name for name in names if name in weighted] if _is_group("model", text, rows) else names
+        if not kept:
+            raise InputError(
+                f"no model of '{text}' has weights for dataset '{dataset}'; see `bcos-eval list models`."
+            )
+        if len(kept) < len(names):
+            note(f"note: '{text}' stands for the {len(kept)} of {len(names)} models with weights for {dataset}.")
+        found.update(dict.fromkeys(kept))
+    return tuple(found)
+
+
 def registered_name(kind: Kind, text: str) -> str:
     """Return the registered name that a text stands for, see `registered_names`.
 
     Raises:
         InputError: If nothing is called so, or several are.
     """
-    names = list(_names(kind, text, catalogue().rows(f"{kind}s")))
+    names = _names(kind, text, catalogue().rows(f"{kind}s"))
     if len(names) > 1:
         raise InputError(f"{kind} '{text}' stands for {', '.join(names)}; name one of them.")
     return names[0]
 
 
-def _names(kind: Kind, text: str, rows: Iterable[Row]) -> Iterator[str]:
-    if _OWN_FILE.search(text):
-        yield text
-        return
+def _is_group(kind: Kind, text: str, rows: Sequence[Row]) -> bool:
+    """Whether a text stands for whatever belongs to a suite or matches, and not for something it names."""
+    if _OWN_FILE.search(text) or text in _known(rows):
+        return False
+    return text in suites_of(f"{kind}s") or _PATTERN.search(text) is not None
+
+
+def _names(kind: Kind, text: str, rows: Sequence[Row]) -> list[str]:
     known = list(_known(rows))
-    if text in known:
-        yield text
-    elif _PATTERN.search(text):
-        matching = fnmatch.filter(known, text)
+    if text in known or _OWN_FILE.search(text):
+        return [text]
+    suites = suites_of(f"{kind}s")
+    if text in suites:
+        return suites[text].members(rows)
+    if _PATTERN.search(text):
+        # Presets of metrics are meant where the pattern has their slash.
+        matching = [name for name in fnmatch.filter(known, text) if ("/" in name) == ("/" in text)]
         if not matching:
             raise InputError(f"no {kind} is called like '{text}'; see `bcos-eval list {kind}s`.")
-        yield from matching
-    else:
-        spellings = dict(_spellings(rows))
-        if _plain(text) not in spellings:
-            raise unknown_name(kind, text, known)
-        yield spellings[_plain(text)]
+        return matching
+    spellings = dict(_spellings(rows))
+    if _plain(text) not in spellings:
+        raise unknown_name(kind, text, [*known, *suites])
+    return [spellings[_plain(text)]]
 
 
 def _known(rows: Iterable[Row]) -> Iterator[str]:

@@ -11,9 +11,9 @@ import click
 from bcos_eval.errors import InputError
 
 from .config_file import read_config
-from .names import registered_name, registered_names
+from .names import registered_models, registered_name, registered_names
 from .parameter_types import SEED, device_option
-from .stored import DEFAULT_OUT
+from .stored import DEFAULT_OUT, echo_note
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,18 +34,20 @@ _REQUEST_OPTIONS = (
     click.option(
         "--model",
         multiple=True,
-        help="Model name, or FILE.py:FACTORY to run a file of your own; repeats and accepts commas.",
+        help="Model name, suite or pattern ('bcos_*'), or FILE.py:FACTORY to run a file of your own; repeats and "
+        "accepts commas.",
     ),
     click.option(
         "--metric",
         multiple=True,
-        help="Metric, NAME or NAME/PRESET, or FILE.py:FUNCTION to run a file of your own; repeats and accepts "
-        "commas.",
+        help="Metric, NAME or NAME/PRESET, suite or pattern, or FILE.py:FUNCTION to run a file of your own; "
+        "repeats and accepts commas.",
     ),
     click.option(
         "--method",
         multiple=True,
-        help="Explainer, or FILE.py:FUNCTION to run a file of your own; repeats and accepts commas.  "
+        help="Explainer, suite or pattern, or FILE.py:FUNCTION to run a file of your own; repeats and accepts "
+        "commas.  "
         "[default: bcos on B-cos models, else gradcam,intgrad,lime]",
     ),
     click.option("--dataset", default="shapes", help="Dataset name."),
@@ -89,10 +91,13 @@ def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, 
         InputError: If no run can be made of them.
     """
     # Names first: what is misspelt is refused before torch is loaded.
-    given_models = registered_names("model", options["model"])
+    dataset = registered_name("dataset", options["dataset"])
+    if options["weights"]:
+        given_models = registered_names("model", options["model"])
+    else:
+        given_models = registered_models(options["model"], dataset, echo_note)
     metrics = registered_names("metric", options["metric"])
     methods = registered_names("method", options["method"])
-    dataset = registered_name("dataset", options["dataset"])
 
     from bcos_eval.engine.request import RunRequest
     from bcos_eval.user_code.model import models_named

@@ -67,9 +67,7 @@ def test_unknown_names_get_near_matches():
     message = refusal(registered_names, "model", ["bcos_resnet51"])
     assert message.startswith("unknown model 'bcos_resnet51'; did you mean bcos_resnet50 or bcos_resnet")
     assert refusal(registered_names, "dataset", ["x"]).startswith("unknown dataset 'x'; known: folder, imagenet")
-    n_models = len(catalogue().rows("models"))
-    expected = f"unknown model 'xyz'; `bcos-eval list models` shows the {n_models} there are."
-    assert refusal(registered_names, "model", ["xyz"]) == expected
+    assert refusal(registered_names, "model", ["xyz"]) == "unknown model 'xyz'; see `bcos-eval list models`."
 
 
 def test_patterns_that_match_nothing_or_too_much_are_refused():
