@@ -231,6 +231,25 @@ def test_leaderboard_prints_stored_results_in_each_form(run, call, tmp_path):
     assert file.read_text().startswith("<!doctype html>")
 
 
+def test_leaderboard_puts_folders_together_and_selects(run, call, tmp_path):
+    other = tmp_path / "other"
+    run("--model", "bcos_toy", "--metric", "energy_pg,pointing_game", "--method", "ixg")
+    run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "random,ixg", "--out", other, "--seed", "1")
+    code, out, err = call("leaderboard", tmp_path / "out", other, "--wide")
+    assert code == 0
+    rows = [line.split("|")[3].strip() for line in out.splitlines() if line.startswith("| toy")]
+    assert rows == ["ixg", "random"]
+    assert err == f"note: 1 rows of '{other}' are measured otherwise in '{tmp_path}/out', whose are shown.\n"
+    narrowed = call("leaderboard", tmp_path / "out", "--only", "metric=energy_pg", "--format", "csv")[1]
+    assert [line.split(",")[4] for line in narrowed.splitlines()] == ["metric", "energy_pg"]
+    table = tmp_path / "table.tex"
+    assert call("leaderboard", tmp_path / "out", "--sort", "energy_pg", "--out", table)[0] == 0
+    assert table.read_text().splitlines()[1].startswith("\\begin{tabular}")
+    code, _, err = call("leaderboard", tmp_path / "out", "--out", tmp_path / "table.doc")
+    assert code == 2
+    assert "has an ending that stands for no form; use .md, .csv, .html, .tex, or say --format." in err
+
+
 def test_leaderboard_says_what_it_leaves_out(run, call, tmp_path):
     for seed in ("0", "1"):
         run("--model", "bcos_toy", "--metric", "energy_pg", "--seed", seed)

@@ -89,7 +89,7 @@ def current_shards(store: Store) -> tuple[list[StoredShard], int]:
     shards = list(store.shards())
     newest: dict[tuple[str, ...], str] = {}
     for shard in shards:
-        labels, cell = _labels(shard), shard.facts.address.cell
+        labels, cell = shard_labels(shard), shard.facts.address.cell
         rival = newest.setdefault(labels, cell)
         if (recency.get(cell, -1), cell) > (recency.get(rival, -1), rival):
             newest[labels] = cell
@@ -132,7 +132,8 @@ def write_leaderboard(rows: Sequence[Row], path: Path) -> None:
     write_text(path, csv_text(rows, LEADERBOARD_COLUMNS))
 
 
-def _labels(shard: StoredShard) -> tuple[str, ...]:
+def shard_labels(shard: StoredShard) -> tuple[str, ...]:
+    """Return what the row of a shard is called, `LABEL_COLUMNS`."""
     return tuple(str(shard.table[column][0]) for column in LABEL_COLUMNS)
 
 
@@ -154,7 +155,7 @@ def _row(shards: Sequence[StoredShard]) -> Row:
     low, high = bootstrap_interval(scores[defined], clusters[defined], classes)
     q25, median, q75 = np.quantile(scores[defined], [0.25, 0.5, 0.75]) if len(defined) else (np.nan,) * 3
     return {
-        **dict(zip(LABEL_COLUMNS, _labels(shards[0]), strict=True)),
+        **dict(zip(LABEL_COLUMNS, shard_labels(shards[0]), strict=True)),
         "n": len(defined),
         "mean": grouped_mean(scores[defined], classes),
         "ci_low": low,

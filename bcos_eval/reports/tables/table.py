@@ -1,4 +1,4 @@
-"""The columns of a leaderboard, and its forms: CSV to compute with, Markdown to read, HTML for a page."""
+"""The columns of a leaderboard, and its forms: CSV to compute with, Markdown, HTML and LaTeX to read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -38,16 +39,24 @@ STATUS_COLUMNS = {
     "n_skipped": "skipped",
 }
 
-TableFormat = Literal["csv", "md", "html"]
+TableFormat = Literal["md", "csv", "html", "latex"]
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 UNKNOWN = "–"
 # Rows of fewer stimuli (clusters: grids, images) are marked.
 FEW_STIMULI = 30
 FEW_STIMULI_NOTE = f"* fewer than {FEW_STIMULI} stimuli: intervals are wide, orders of means uncertain.\n"
-# Printed column by the count behind it: units without a plain score, beside the two counts of the contract.
-_COUNTS = {"constant": "n_constant", "empty": "n_empty", "skipped": "n_skipped"}
-_NUMERIC = frozenset({"n", "mean", "95 % interval", "median", "chance", "zero", "nonfinite", *_COUNTS, "s/unit"})
+# Weights are told apart by the beginning of their digest.
+_WEIGHTS_CHARACTERS = 12
+# Printed column by the count behind it: units without a plain score.
+_COUNTS = {
+    "zero": "n_zero",
+    "nonfinite": "n_nonfinite",
+    "constant": "n_constant",
+    "empty": "n_empty",
+    "skipped": "n_skipped",
+}
+_NUMERIC = frozenset({"n", "mean", "95 % interval", "median", "chance", *_COUNTS, "s/unit"})
 
 
 _PAGE_HEAD = """\
@@ -70,17 +79,32 @@ td { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent);
 <body>"""
 
 
-def render(rows: Sequence[Row], style: TableFormat) -> str:
+class Best(str):
+    """A text that stands out: the best of a comparison."""
+
+
+def render(rows: Sequence[Row], style: TableFormat, *, full: bool = False) -> str:
     """Return the leaderboard as text; only here are numbers rounded, and in CSV not even here.
 
     Args:
         rows: Rows with the leaderboard's columns; counts of further statuses are printed too.
-        style: "csv" has every column of the contract, "md" and "html" those that fit a page.
+        style: "csv" has every column of the contract, the others those that readers compare.
+        full: Whether to show rare columns too, see `readable_columns`.
     """
     if style == "csv":
         return csv_text(rows, LEADERBOARD_COLUMNS)
-    readable = readable_columns(rows)
-    return markdown(readable) if style == "md" else _html(readable)
+    return formatted(readable_columns(rows, full=full), style)
+
+
+def formatted(
+    table: Columns, style: Literal["md", "html", "latex"], *, numeric: Collection[str] = _NUMERIC
+) -> str:
+    """Return a table of texts in a form to read; numeric columns to the right, `Best` texts in bold."""
+    if style == "latex":
+        from .latex import latex
+
+        return latex(table, numeric)
+    return markdown(table, numeric=numeric) if style == "md" else _html(table, numeric)
 
 
 def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
@@ -96,24 +120,44 @@ def _csv_value(value: object) -> object:
     return "" if isinstance(value, float) and math.isnan(value) else value
 
 
-def readable_columns(rows: Sequence[Row]) -> Columns:
-    """Return the columns a reader compares, as text; an arrow says whether higher or lower is better."""
-    counts = {name: column for name, column in _COUNTS.items() if all(column in row for row in rows)}
+def readable_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
+    """Return the columns a reader compares, as text; an arrow says whether higher or lower is better.
+
+    Args:
+        rows: Rows of a leaderboard.
+        full: Whether to show what is rarely asked for: the median, the time per unit, and counts of units without
+            a plain score where there are none. Counts are always shown where there are some.
+    """
+    present = {name: column for name, column in _COUNTS.items() if all(column in row for row in rows)}
+    counts = {name: column for name, column in present.items() if full or any(row[column] for row in rows)}
+    names = model_names(rows)
+    medians = {"median": [number(row["median"]) for row in rows]} if full else {}
+    times = {"s/unit": [number(row["seconds_per_unit"]) for row in rows]} if full else {}
     return {
         "dataset": [row["dataset"] for row in rows],
-        "model": [row["model"] for row in rows],
+        "model": [names[row["dataset"], row["model"], row["weights"]] for row in rows],
         "method": [row["method"] for row in rows],
-        "metric": [f"{row['metric']}/{row['preset']} {ARROWS[row['direction']]}" for row in rows],
+        "metric": [f"{metric_name(row)} {ARROWS[row['direction']]}" for row in rows],
         "n": [str(row["n"]) for row in rows],
         "mean": [number(row["mean"]) for row in rows],
         "95 % interval": [f"[{number(row['ci_low'])}, {number(row['ci_high'])}]" for row in rows],
-        "median": [number(row["median"]) for row in rows],
+        **medians,
         "chance": [number(row["chance"]) for row in rows],
-        "zero": [str(row["n_zero"]) for row in rows],
-        "nonfinite": [str(row["n_nonfinite"]) for row in rows],
         **{name: [str(row[column]) for row in rows] for name, column in counts.items()},
-        "s/unit": [number(row["seconds_per_unit"]) for row in rows],
+        **times,
     }
+
+
+def metric_name(row: Row) -> str:
+    """Return a row's metric with its preset."""
+    return f"{row['metric']}/{row['preset']}"
+
+
+def model_names(rows: Sequence[Row]) -> Mapping[tuple[str, str, str], str]:
+    """Return what models are called by (dataset, model, weights): with a digest where only weights differ."""
+    known = dict.fromkeys((row["dataset"], row["model"], row["weights"]) for row in rows)
+    counts = Counter((dataset, model) for dataset, model, _ in known)
+    return {key: key[1] if counts[key[:2]] == 1 else f"{key[1]} [{key[2][:_WEIGHTS_CHARACTERS]}]" for key in known}
 
 
 def number(value: float) -> str:
@@ -129,8 +173,9 @@ def counted(n: int, n_stimuli: int) -> str:
 def markdown(table: Columns, *, numeric: Collection[str] = _NUMERIC) -> str:
     """Return a table of texts in Markdown, aligned; numeric columns to the right."""
     columns = list(table)
-    rows = [[value.replace("|", "\\|") for value in row] for row in zip(*table.values(), strict=True)]
-    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    rows = [[_marked(value) for value in row] for row in zip(*table.values(), strict=True)]
+    # A rule of one character cannot say where its column is aligned.
+    widths = [max(2, *(len(row[i]) for row in [columns, *rows])) for i in range(len(columns))]
     rule = [
         "-" * (width - 1) + ":" if column in numeric else "-" * width
         for column, width in zip(columns, widths, strict=True)
@@ -138,6 +183,11 @@ def markdown(table: Columns, *, numeric: Collection[str] = _NUMERIC) -> str:
     lines = [_line(columns, columns, widths, numeric), "| " + " | ".join(rule) + " |"]
     lines += [_line(row, columns, widths, numeric) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _marked(value: str) -> str:
+    escaped = value.replace("|", "\\|")
+    return f"**{escaped}**" if isinstance(value, Best) else escaped
 
 
 def _line(values: Sequence[str], columns: Sequence[str], widths: Sequence[int], numeric: Collection[str]) -> str:
@@ -148,17 +198,20 @@ def _line(values: Sequence[str], columns: Sequence[str], widths: Sequence[int], 
     return "| " + " | ".join(cells) + " |"
 
 
-def _html(table: Columns) -> str:
+def _html(table: Columns, numeric: Collection[str]) -> str:
     """A page that needs nothing else: numbers to the right, readable in light and dark."""
-    header = "".join(_cell("th", column, column) for column in table)
+    header = "".join(_cell("th", column in numeric, column) for column in table)
     rows = [
-        "<tr>" + "".join(_cell("td", column, value) for column, value in zip(table, row, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(_cell("td", column in numeric, value) for column, value in zip(table, row, strict=True))
+        + "</tr>"
         for row in zip(*table.values(), strict=True)
     ]
     body = ["<table>", f"<thead><tr>{header}</tr></thead>", "<tbody>", *rows, "</tbody>", "</table>"]
     return "\n".join([_PAGE_HEAD, *body, "</body>", "</html>"]) + "\n"
 
 
-def _cell(tag: str, column: str, value: str) -> str:
-    number_class = ' class="number"' if column in _NUMERIC else ""
-    return f"<{tag}{number_class}>{html.escape(value)}</{tag}>"
+def _cell(tag: str, is_number: bool, value: str) -> str:
+    number_class = ' class="number"' if is_number else ""
+    shown = f"<b>{html.escape(value)}</b>" if isinstance(value, Best) else html.escape(value)
+    return f"<{tag}{number_class}>{shown}</{tag}>"

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS, render
+from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS, readable_columns, render
 
 NAN = float("nan")
 TABLE = pd.DataFrame(
@@ -43,7 +43,7 @@ def test_csv_has_all_columns_unrounded():
 
 
 def test_markdown_is_aligned_rounded_and_says_which_direction_is_better():
-    assert render(TABLE, "md") == (
+    assert render(TABLE, "md", full=True) == (
         "| dataset | model | method | metric            |  n |  mean |  95 % interval | median | chance | zero "
         "| nonfinite | s/unit |\n"
         "| ------- | ----- | ------ | ----------------- | -: | ----: | -------------: | -----: | -----: | ---: "
@@ -62,7 +62,7 @@ def test_html_is_escaped():
 
 
 def test_html_is_a_whole_page_that_loads_nothing():
-    text = render(TABLE, "html")
+    text = render(TABLE, "html", full=True)
     page = ElementTree.fromstring(re.sub(r"<!doctype html>|<meta[^>]*>", "", text))
     assert [len(row) for row in page.iter("tr")] == [12, 12, 12]
     assert [cell.text for cell in page.iter("td") if cell.get("class") == "number"][:2] == ["90", "0.123"]
@@ -72,8 +72,22 @@ def test_html_is_a_whole_page_that_loads_nothing():
 def test_counts_beyond_the_contract_are_printed_but_not_written_to_csv():
     counts = ({"n_constant": 7, "n_empty": 0, "n_skipped": 0}, {"n_constant": 0, "n_empty": 0, "n_skipped": 2})
     counted = [{**row, **own} for row, own in zip(TABLE, counts, strict=True)]
-    header, _, first, second = render(counted, "md").splitlines()
+    header, _, first, second = render(counted, "md", full=True).splitlines()
     assert re.split(r" +\| +", header)[-6:] == ["zero", "nonfinite", "constant", "empty", "skipped", "s/unit |"]
     assert re.split(r" +\| +", first)[-4:-1] == ["7", "0", "0"]
     assert re.split(r" +\| +", second)[-4:-1] == ["0", "0", "2"]
     assert render(counted, "csv") == render(TABLE, "csv")
+
+
+def test_rare_columns_are_left_out_and_counts_where_nothing_is_counted():
+    assert list(readable_columns(TABLE)) == [
+        "dataset", "model", "method", "metric", "n", "mean", "95 % interval", "chance", "zero", "nonfinite",
+    ]  # fmt: skip
+    plain = [{**row, "n_zero": 0, "n_nonfinite": 0} for row in TABLE]
+    assert list(readable_columns(plain))[-1] == "chance"
+    assert {"median", "zero", "nonfinite", "s/unit"} <= set(readable_columns(plain, full=True))
+
+
+def test_rules_of_narrow_columns_still_say_where_they_are_aligned():
+    rule = render([{**TABLE[0], "n": 5}], "md").splitlines()[1]
+    assert "| -: |" in rule

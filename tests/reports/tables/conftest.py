@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS
+
+NUMBERS = {
+    "n": 90,
+    "median": 0.1,
+    "q25": 0.05,
+    "q75": 0.2,
+    "chance": 1 / 9,
+    "n_zero": 0,
+    "n_nonfinite": 0,
+    "seconds_per_unit": 0.5,
+}
+
+
+@pytest.fixture
+def make_row():
+    """Makes a row of a leaderboard; `interval` is the half-width."""
+
+    def maker(method, metric, mean, *, interval=0.01, direction="higher", model="m", weights="w", dataset="toy"):
+        name, preset = metric.split("/")
+        labels = {"dataset": dataset, "model": model, "weights": weights, "method": method}
+        values = {"mean": mean, "ci_low": mean - interval, "ci_high": mean + interval, "direction": direction}
+        row = {**labels, "metric": name, "preset": preset, **NUMBERS, **values}
+        assert set(row) == set(LEADERBOARD_COLUMNS)
+        return row
+
+    return maker
