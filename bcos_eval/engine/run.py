@@ -13,7 +13,7 @@ import torch
 
 from bcos_eval.contract.plugins import Network
 from bcos_eval.data import Dataset
-from bcos_eval.store.atomic_write import require_writable
+from bcos_eval.store.atomic_write import remove_leftovers, require_writable
 from bcos_eval.store.manifest import Outcome, RunRecord, read_runs
 from bcos_eval.store.shards import Store, StoredShard
 
@@ -66,6 +66,7 @@ def run(
     choices = resolve(request)
     require_executor(request.executor)
     require_writable(root)
+    remove_leftovers(root)
     read_runs(root)  # a manifest that is not ours is refused before the work, not after it
     progress = progress or Progress()
     store = Store(root)

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -20,7 +19,8 @@ from torch import Tensor
 from bcos_eval.contract.plugins import Network
 from bcos_eval.data import Dataset, Sample
 from bcos_eval.errors import InputError, UnreadableImageError
-from bcos_eval.store.atomic_write import atomic_path
+from bcos_eval.store.arrays import load_arrays, save_arrays
+from bcos_eval.store.sealed import DamagedFileError
 from bcos_eval.store.shards import SCHEMA_VERSION
 from bcos_eval.version import __version__
 
@@ -144,24 +144,24 @@ def _joined(pools: Sequence[Pool]) -> Pool:
 
 
 def _write_piece(path: Path, pool: Pool) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(
-            stream,
-            max_logits=pool.max_logits.numpy(),
-            correct=pool.correct.numpy(),
-            label_probability=pool.label_probability.numpy(),
-            unreadable=np.array(json.dumps(pool.unreadable)),
-        )
+    arrays = {
+        "max_logits": pool.max_logits.numpy(),
+        "correct": pool.correct.numpy(),
+        "label_probability": pool.label_probability.numpy(),
+        "unreadable": np.array(json.dumps(pool.unreadable)),
+    }
+    save_arrays(path, arrays)
 
 
 def _read_piece(path: Path) -> Pool | None:
+    """Return a stored piece; None where there is none, or a damaged one, which is computed again."""
     try:
-        with path.open("rb") as stream, np.load(stream) as stored:
-            return Pool(
-                max_logits=torch.from_numpy(stored["max_logits"]),
-                correct=torch.from_numpy(stored["correct"]),
-                label_probability=torch.from_numpy(stored["label_probability"]),
-                unreadable=json.loads(str(stored["unreadable"])),
-            )
-    except (OSError, ValueError, KeyError, BadZipFile):
+        stored = load_arrays(path)
+        return Pool(
+            max_logits=torch.from_numpy(stored["max_logits"]),
+            correct=torch.from_numpy(stored["correct"]),
+            label_probability=torch.from_numpy(stored["label_probability"]),
+            unreadable=json.loads(str(stored["unreadable"])),
+        )
+    except (DamagedFileError, ValueError, KeyError, TypeError):
         return None

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
 
-from .arrays import DamagedFileError, load_arrays, save_arrays
+from .arrays import load_arrays, save_arrays
 from .facts import MethodFacts, method_from_json, method_of_old_label, method_to_json
+from .sealed import DamagedFileError
 
 # Fractions of the ranked grids at which bins begin and end: the extremes are of interest, hence the narrow ones.
 BIN_EDGES = (0.0, 0.02, 0.05, 0.5, 0.95, 0.98, 1.0)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic_write import write_bytes
-from .sealed import BLANK_SEAL, seal_state, sealed
+from .sealed import BLANK_SEAL, DamagedFileError, seal_state, sealed
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -31,10 +31,6 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
-
-class DamagedFileError(ValueError):
-    """A file whose bytes are not those that were written, or that never was of the kind expected."""
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

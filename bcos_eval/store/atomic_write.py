@@ -1,16 +1,23 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, whoever else writes to the same folder."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
+import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from bcos_eval.errors import InputError
 
 # Readers skip names with this suffix: a crash can leave one behind.
 TEMPORARY_SUFFIX = ".tmp"
+# No file takes so long to write: what is older was left by a process that died, on whatever machine.
+_DAY_IN_SECONDS = 24 * 60 * 60
 
 
 @contextmanager
@@ -18,35 +25,44 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; it becomes `path` when the block ends well and vanishes otherwise.
 
     The content reaches the disk before the name does, so a power cut leaves no empty file under the final name.
+
+    Raises:
+        InputError: If the file cannot be written: no space, no permission, a folder of that name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(_temporary_name())
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush_to_disk(temporary)
         temporary.replace(path)
         _flush_to_disk(path.parent)
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise InputError(
+            f"cannot write '{path}': {reason}; make room for it there, or give another folder."
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) whole or not at all."""
+    """Write a text file (UTF-8) whole or not at all.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
     write_bytes(path, text.encode())
-
-
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def require_writable(folder: Path) -> None:
@@ -55,7 +71,7 @@ def require_writable(folder: Path) -> None:
     Raises:
         InputError: If they cannot, before anything has been computed.
     """
-    probe = folder / f".writable.{os.getpid()}{TEMPORARY_SUFFIX}"
+    probe = folder / _temporary_name()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
@@ -65,3 +81,62 @@ def require_writable(folder: Path) -> None:
         raise InputError(
             f"cannot write to --out '{folder}': {reason}; give a folder that you may write to."
         ) from error
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Delete temporary files that died with their processes, and return them.
+
+    A process of this machine is dead if its number is not in use; files of other machines are left for a day.
+    """
+    removed = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            if name.endswith(TEMPORARY_SUFFIX) and name.startswith(".") and _is_left_over(path):
+                with suppress(OSError):
+                    path.unlink()
+                    removed.append(path)
+    return removed
+
+
+def _temporary_name() -> str:
+    """A name of its own among all machines, containers, processes and threads; short, since names have a limit."""
+    return f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
+
+
+@cache
+def _machine() -> str:
+    """Tell this machine, since it was started, from others, and a container from its host: process ids repeat."""
+    parts = [socket.gethostname(), str(uuid.getnode())]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _is_left_over(path: Path) -> bool:
+    machine, _, rest = path.name.removeprefix(".").partition("-")
+    process = rest.partition("-")[0]
+    if machine == _machine() and process.isdecimal():
+        return not _is_alive(int(process))
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime > _DAY_IN_SECONDS
+    return False
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # it runs under another user
+    return True
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

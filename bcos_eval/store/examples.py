@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
 
-from .arrays import DamagedFileError, load_arrays, save_arrays
+from .arrays import load_arrays, save_arrays
 from .facts import MethodFacts, method_from_json, method_of_old_label, method_to_json
+from .sealed import DamagedFileError
 
 # A figure shows a handful of rows; grids of large images would take tens of megabytes per method otherwise.
 MAX_STIMULI = 4

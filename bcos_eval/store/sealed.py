@@ -9,13 +9,22 @@ alone, which a list of digests would not allow.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 _MARKER = "bcos-eval-sha256:"
 _N_DIGITS = hashlib.sha256().digest_size * 2
 BLANK_SEAL = _MARKER + "0" * _N_DIGITS
 
+_FIELD = "seal"
+
 SealState = Literal["intact", "broken", "absent"]
+
+
+class DamagedFileError(ValueError):
+    """A file whose bytes are not those that were written, or that never was of the kind expected."""
 
 
 def sealed(content: bytes) -> bytes:
@@ -44,3 +53,35 @@ def seal_state(content: bytes) -> SealState:
     stated = content[digits : digits + _N_DIGITS]
     blank = content[:digits] + b"0" * _N_DIGITS + content[digits + _N_DIGITS :]
     return "intact" if hashlib.sha256(blank).hexdigest().encode() == stated else "broken"
+
+
+def sealed_json(content: Mapping[str, Any]) -> bytes:
+    """Return values as a sealed JSON file."""
+    return sealed((json.dumps({**content, _FIELD: BLANK_SEAL}, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_sealed_json(path: Path, *, unsealed: bool = False) -> dict[str, Any]:
+    """Return the values of a JSON file.
+
+    Args:
+        path: The file.
+        unsealed: Whether a file that was written before there were seals will do.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        DamagedFileError: If it cannot be read, was changed, or holds no JSON object.
+    """
+    try:
+        content = path.read_bytes()
+        values = json.loads(content)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedFileError(str(error)) from error
+    if not isinstance(values, dict):
+        raise DamagedFileError("it holds no JSON object")
+    state = seal_state(content)
+    if state != "intact" and not (unsealed and state == "absent" and _FIELD not in values):
+        raise DamagedFileError("its seal does not match")
+    values.pop(_FIELD, None)
+    return values

@@ -65,6 +65,7 @@ CURVE_SCHEMA = pa.schema(
     ]
 )
 
+_SUFFIX = ".parquet"
 _METADATA_KEY = b"bcos_eval"
 _SEAL_KEY = b"bcos_eval_seal"
 # What reading a damaged or foreign Parquet file or its metadata can raise.
@@ -121,11 +122,11 @@ class Store:
 
     def units_path(self, address: ShardAddress) -> Path:
         """Where the scores of a shard lie."""
-        return self.root / "units" / address.cell / f"{address.shard}.parquet"
+        return self.root / "units" / address.cell / f"{address.shard}{_SUFFIX}"
 
     def curves_path(self, address: ShardAddress) -> Path:
         """Where the curves of a shard lie."""
-        return self.root / "curves" / address.cell / f"{address.shard}.parquet"
+        return self.root / "curves" / address.cell / f"{address.shard}{_SUFFIX}"
 
     def has(self, address: ShardAddress) -> bool:
         """Whether the shard is finished; a file that is cut short, changed or not ours counts as missing."""
@@ -162,12 +163,17 @@ class Store:
 
     def shards(self) -> Iterator[StoredShard]:
         """Yield every finished shard in the order of names; files that are not ours are noted in `ignored`."""
-        for path in sorted((self.root / "units").glob("*/*.parquet")):
-            shard = None
-            if not path.name.startswith("."):
-                shard = self.read(ShardAddress(cell=path.parent.name, shard=path.stem))
+        for address in self.addresses():
+            shard = self.read(address)
             if shard is not None:
                 yield shard
+
+    def addresses(self) -> Iterator[ShardAddress]:
+        """Yield where shards lie, finished or not, in the order of names."""
+        for cell in self._names(self.root / "units"):
+            for name in self._names(self.root / "units" / cell):
+                if name.endswith(_SUFFIX):
+                    yield ShardAddress(cell, name.removesuffix(_SUFFIX))
 
     def read_all(self, addresses: Iterable[ShardAddress]) -> list[StoredShard]:
         """Return the finished ones among some shards."""
@@ -190,6 +196,16 @@ class Store:
         if not tables:
             return pd.DataFrame(columns=[*CURVE_SCHEMA.names, "cell"])
         return pd.concat(tables, ignore_index=True)
+
+    def _names(self, folder: Path) -> list[str]:
+        """Return the names in a folder but hidden ones; a folder that cannot be read is noted in `ignored`."""
+        try:
+            return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError:
+            self.ignored.append(folder)
+            return []
 
     def _curve_table(self, shard: StoredShard) -> pa.Table | None:
         path = self.curves_path(shard.facts.address)

@@ -141,8 +141,12 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OSError, match=r"^No space left on device$"):
+    with pytest.raises(InputError) as caught:
         Store(tmp_path).write(shard())
+    assert str(caught.value) == (
+        f"cannot write '{tmp_path}/units/cell/shard.parquet': No space left on device; "
+        "make room for it there, or give another folder."
+    )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
