@@ -10,17 +10,20 @@ import torch
 from torch import Tensor
 
 from bcos_eval.bcos import gradients_by_target
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
 
-from .attention_matrices import pooled_row, token_maps, watched_attention
-from .network import Network
-from .registry import register_explainer
+from .attention_matrices import SELF_ATTENTION, pooled_row, token_maps, watched_attention
 from .spatial_features import Upsample, resized
 
 
 @register_explainer(
     "attention_gradient",
     source="Chefer, Gur & Wolf, Generic Attention-model Explainability, ICCV 2021, equations 5 and 6",
-    needs_attention=True,
+    family="attention",
+    needs=(SELF_ATTENTION,),
+    aliases=("attention_gradients",),
+    style=Style("#E69F00", "--"),
 )
 def attention_gradient(
     model: Network, images: Tensor, targets: Tensor, *, upsample: Upsample = "bilinear"

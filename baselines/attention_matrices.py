@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from bcos_eval.bcos import SelfAttention
+from bcos_eval.contract.explainer import Need
+from bcos_eval.contract.network import Network, name_of
+from bcos_eval.contract.params import Param
 from bcos_eval.errors import IncompatibleError
-
-from .network import Network, name_of
 
 Watch = Callable[[Tensor], None]
 
@@ -33,6 +34,18 @@ _MULTIHEAD_ARGUMENTS = (
 def has_attention(model: Network) -> bool:
     """Return whether a network has self-attention of a kind whose matrices can be seen."""
     return any(isinstance(module, SelfAttention | nn.MultiheadAttention) for module in model.modules())
+
+
+def _refusal_without_attention(model: Network, _params: Mapping[str, Param]) -> str | None:
+    if has_attention(model):
+        return None
+    return (
+        f"follows the self-attention of vision transformers and '{name_of(model)}' has none; use gradcam, ixg or "
+        "another method"
+    )
+
+
+SELF_ATTENTION = Need("self-attention", _refusal_without_attention)
 
 
 @contextmanager

@@ -6,16 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
 from bcos_eval.seeding import derived_generator, image_key
-
-from .network import Network
-from .registry import register_explainer
 
 # The centre control's standard deviation, as a share of the side.
 _CENTER_WIDTH = 0.25
 
 
-@register_explainer("random", source="control: chance level")
+@register_explainer(
+    "random",
+    source="control: chance level",
+    family="control",
+    style=Style("#777777", ":"),
+)
 def random_maps(model: Network, images: Tensor, targets: Tensor, *, seed: int = 0) -> Tensor:
     """Return independent uniform noise in [0, 1) for each image and target, `(B, K, H, W)`.
 
@@ -28,13 +32,24 @@ def random_maps(model: Network, images: Tensor, targets: Tensor, *, seed: int = 
     return torch.stack(maps).to(images.device)
 
 
-@register_explainer("uniform", source="control: chance level")
+@register_explainer(
+    "uniform",
+    source="control: chance level",
+    family="control",
+    style=Style("#999999", "--"),
+)
 def uniform_maps(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return ones, `(B, K, H, W)`."""
     return images.new_ones(*targets.shape, *images.shape[-2:])
 
 
-@register_explainer("center", source="control: the centre of the image, Zhang et al., IJCV 2018")
+@register_explainer(
+    "center",
+    source="control: the centre of the image, Zhang et al., IJCV 2018",
+    family="control",
+    aliases=("centre",),
+    style=Style("#AAAAAA", "-."),
+)
 def center_maps(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return a Gaussian bump with its largest value at pixel `(H // 2, W // 2)`, `(B, K, H, W)`."""
     rows, columns = (_bell(side) for side in images.shape[-2:])
@@ -42,7 +57,13 @@ def center_maps(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     return bump.expand(*targets.shape, -1, -1).clone()
 
 
-@register_explainer("edges", source="control: Sobel gradient magnitude, Adebayo et al., NeurIPS 2018")
+@register_explainer(
+    "edges",
+    source="control: Sobel gradient magnitude, Adebayo et al., NeurIPS 2018",
+    family="control",
+    aliases=("sobel",),
+    style=Style("#AAAAAA", ":"),
+)
 def edge_maps(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return the Sobel gradient magnitude of the grey image, `(B, K, H, W)`, non-negative.
 

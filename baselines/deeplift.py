@@ -8,16 +8,26 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .gradients import input_gradients, stack_targets
-from .model_state import ForwardHook, forward_hooks
-from .network import Network
-from .registry import register_explainer
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.maps import stack_targets
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.network_state import ForwardHook, forward_hooks
+
+from .gradients import input_gradients
+from .guided import RELU_MODULES
 
 # Below this difference to the reference a ReLU passes its plain gradient. Source: Captum's DeepLift.
 _EPS = 1e-6
 
 
-@register_explainer("deeplift", source="Shrikumar et al., ICML 2017, rescale rule", needs_relu=True)
+@register_explainer(
+    "deeplift",
+    source="Shrikumar et al., ICML 2017, rescale rule",
+    family="gradient",
+    needs=(RELU_MODULES,),
+    aliases=("deep_lift",),
+    style=Style("#332288", "-"),
+)
 def deep_lift(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return DeepLIFT contributions against the encoded zero, summed over channels, `(B, K, H, W)`.
 

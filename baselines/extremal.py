@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count, Positive
 from bcos_eval.errors import InputError
-
-from .network import Network
-from .registry import register_explainer
 
 # Source of the constants: TorchRay@6a198ee, torchray/attribution/extremal_perturbation.py.
 _LEARNING_RATE = 0.01
@@ -28,6 +28,10 @@ _LARGEST_BLUR = 20.0
 @register_explainer(
     "extremal",
     source="Fong, Patrick & Vedaldi, ICCV 2019, preservation game; constants of TorchRay, fewer steps; slow",
+    family="perturbation",
+    aliases=("extremal_perturbation",),
+    style=Style("#CC79A7", ":"),
+    expensive=True,
 )
 def extremal_perturbation(
     model: Network,
@@ -35,9 +39,9 @@ def extremal_perturbation(
     targets: Tensor,
     *,
     areas: str = "0.1",
-    n_steps: int = 200,
-    step: int = 7,
-    sigma: float = 21.0,
+    n_steps: Count = 200,
+    step: Count = 7,
+    sigma: Positive = 21.0,
 ) -> Tensor:
     """Return smooth masks that keep the target's logit highest, the mean over areas, `(B, K, H, W)` in [0, 1].
 

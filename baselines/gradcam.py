@@ -5,15 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .network import Network
-from .registry import register_explainer
-from .spatial_features import Upsample, feature_gradients, resized
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+
+from .spatial_features import SPATIAL_FEATURES, Upsample, feature_gradients, resized
 
 
 @register_explainer(
     "gradcam",
     source="Selvaraju et al., ICCV 2017; before global pooling, nearest upsampling, as in the B-cos papers",
-    needs_features=True,
+    family="cam",
+    needs=(SPATIAL_FEATURES,),
+    style=Style("#009E73", "-"),
 )
 def grad_cam(
     model: Network, images: Tensor, targets: Tensor, *, layer: str = "", upsample: Upsample = "nearest"
@@ -36,7 +39,14 @@ def grad_cam(
     return resized(maps, images.shape[-2:], upsample)
 
 
-@register_explainer("gradcam++", source="Chattopadhay et al., WACV 2018, equations 10 and 19", needs_features=True)
+@register_explainer(
+    "gradcam++",
+    source="Chattopadhay et al., WACV 2018, equations 10 and 19",
+    family="cam",
+    needs=(SPATIAL_FEATURES,),
+    aliases=("gradcam_plus_plus", "gradcampp"),
+    style=Style("#117733", "--"),
+)
 def grad_cam_plus_plus(
     model: Network, images: Tensor, targets: Tensor, *, layer: str = "", upsample: Upsample = "nearest"
 ) -> Tensor:
@@ -55,7 +65,13 @@ def grad_cam_plus_plus(
     return resized(maps, images.shape[-2:], upsample)
 
 
-@register_explainer("layercam", source="Jiang et al., TIP 2021, equation 6", needs_features=True)
+@register_explainer(
+    "layercam",
+    source="Jiang et al., TIP 2021, equation 6",
+    family="cam",
+    needs=(SPATIAL_FEATURES,),
+    style=Style("#44AA99", "-."),
+)
 def layer_cam(
     model: Network, images: Tensor, targets: Tensor, *, layer: str = "", upsample: Upsample = "nearest"
 ) -> Tensor:

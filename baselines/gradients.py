@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from bcos_eval.bcos import for_gradients, gradients_by_target
-
-from .network import Network
-from .registry import register_explainer
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.maps import stack_targets
+from bcos_eval.contract.network import Network
 
 
 def input_gradients(model: Network, encoded: Tensor, targets: Tensor) -> Iterator[Tensor]:
@@ -29,20 +28,26 @@ def input_gradients(model: Network, encoded: Tensor, targets: Tensor) -> Iterato
     return gradients_by_target(network(x), x, targets)
 
 
-def stack_targets(maps: Iterable[Tensor], images: Tensor) -> Tensor:
-    """Return maps `(B, K, H, W)` from those of each target `(B, H, W)`; `images` `(B, …, H, W)` give the size."""
-    stacked = list(maps)
-    return torch.stack(stacked, 1) if stacked else images.new_empty(len(images), 0, *images.shape[-2:])
-
-
-@register_explainer("grad", source="Baehrens et al., JMLR 2010; signed, as in the B-cos papers")
+@register_explainer(
+    "grad",
+    source="Baehrens et al., JMLR 2010; signed, as in the B-cos papers",
+    family="gradient",
+    aliases=("gradient", "saliency", "vanilla_gradient"),
+    style=Style("#56B4E9", "--"),
+)
 def gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return the signed gradient of each target's logit, summed over input channels, `(B, K, H, W)`."""
     gradients = input_gradients(model, model.encode(images), targets)
     return stack_targets((by_input.sum(1) for by_input in gradients), images)
 
 
-@register_explainer("ixg", source="Shrikumar et al., arXiv:1605.01713")
+@register_explainer(
+    "ixg",
+    source="Shrikumar et al., arXiv:1605.01713",
+    family="gradient",
+    aliases=("input_x_gradient", "input_times_gradient", "gradient_x_input"),
+    style=Style("#0072B2", "-"),
+)
 def input_times_gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return network input times gradient, summed over channels, `(B, K, H, W)`.
 

@@ -6,22 +6,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count
 from bcos_eval.errors import InputError
 
 from .batching import GRADIENT_BATCH_PIXELS, batches
 from .gradients import input_gradients
-from .network import Network
-from .registry import register_explainer
 
 
-@register_explainer("intgrad", source="Sundararajan et al., ICML 2017; 50 steps as in the B-cos papers")
+@register_explainer(
+    "intgrad",
+    source="Sundararajan et al., ICML 2017; 50 steps as in the B-cos papers",
+    family="gradient",
+    aliases=("integrated_gradients", "ig"),
+    style=Style("#56B4E9", "-"),
+    expensive=True,
+)
 def integrated_gradients(
     model: Network,
     images: Tensor,
     targets: Tensor,
     *,
-    n_steps: int = 50,
-    batch_pixels: int = GRADIENT_BATCH_PIXELS,
+    n_steps: Count = 50,
+    batch_pixels: Count = GRADIENT_BATCH_PIXELS,
 ) -> Tensor:
     """Return integrated gradients from the encoded zero to the image, summed over channels, `(B, K, H, W)`.
 

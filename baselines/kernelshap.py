@@ -5,25 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count
 from bcos_eval.errors import InputError
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS
-from .network import Network
-from .registry import register_explainer
 from .superpixels import KERNEL_SIZE, masked_logits, superpixels
 
 
-@register_explainer("kernelshap", source="Lundberg & Lee, NeurIPS 2017; LIME's superpixels, 500 samples")
+@register_explainer(
+    "kernelshap",
+    source="Lundberg & Lee, NeurIPS 2017; LIME's superpixels, 500 samples",
+    family="perturbation",
+    aliases=("kernel_shap", "shap"),
+    style=Style("#AA4499", "--"),
+    expensive=True,
+)
 def kernel_shap(
     model: Network,
     images: Tensor,
     targets: Tensor,
     *,
     seed: int = 0,
-    n_samples: int = 500,
-    kernel_size: int = KERNEL_SIZE,
-    batch_pixels: int = FORWARD_BATCH_PIXELS,
+    n_samples: Count = 500,
+    kernel_size: Count = KERNEL_SIZE,
+    batch_pixels: Count = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return the signed Shapley value of every pixel's superpixel for each target's logit, `(B, K, H, W)`.
 

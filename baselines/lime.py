@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count, Range
 from bcos_eval.errors import InputError
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS
-from .network import Network
-from .registry import register_explainer
 from .superpixels import KERNEL_SIZE, masked_logits, superpixels
 
 _N_TOP = 5
@@ -22,17 +23,23 @@ _KERNEL_WIDTH = 0.25
 _RIDGE = 1.0
 
 
-@register_explainer("lime", source="Ribeiro et al., KDD 2016; 500 samples, 5 superpixels, as in the B-cos papers")
+@register_explainer(
+    "lime",
+    source="Ribeiro et al., KDD 2016; 500 samples, 5 superpixels, as in the B-cos papers",
+    family="perturbation",
+    style=Style("#CC79A7", "-"),
+    expensive=True,
+)
 def lime(
     model: Network,
     images: Tensor,
     targets: Tensor,
     *,
     seed: int = 0,
-    n_samples: int = 500,
-    kernel_size: int = KERNEL_SIZE,
+    n_samples: Annotated[int, Range(low=2)] = 500,
+    kernel_size: Count = KERNEL_SIZE,
     map: Literal["top5", "weights"] = "top5",
-    batch_pixels: int = FORWARD_BATCH_PIXELS,
+    batch_pixels: Count = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return the superpixels that speak for each target, `(B, K, H, W)`.
 

@@ -7,24 +7,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count
 from bcos_eval.errors import InputError
 
 from .batching import FORWARD_BATCH_PIXELS, batches
-from .network import Network
-from .registry import register_explainer
 
 Window = tuple[slice, slice]
 
 
-@register_explainer("occlusion", source="Zeiler & Fergus, ECCV 2014; size and stride 32, as in the B-cos papers")
+@register_explainer(
+    "occlusion",
+    source="Zeiler & Fergus, ECCV 2014; size and stride 32, as in the B-cos papers",
+    family="perturbation",
+    style=Style("#882255", "-"),
+    expensive=True,
+)
 def occlusion(
     model: Network,
     images: Tensor,
     targets: Tensor,
     *,
-    size: int = 32,
-    stride: int = 32,
-    batch_pixels: int = FORWARD_BATCH_PIXELS,
+    size: Count = 32,
+    stride: Count = 32,
+    batch_pixels: Count = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return each logit's drop under square masks, spread over their pixels, `(B, K, H, W)`.
 

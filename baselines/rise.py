@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count, OpenFraction, Range
 from bcos_eval.errors import InputError
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS, batches
-from .network import Network
-from .registry import register_explainer
 
 
 @register_explainer(
-    "rise", source="Petsiuk et al., BMVC 2018; 500 masks, 8 × 8 cells, p = 0.1, as in the B-cos papers"
+    "rise",
+    source="Petsiuk et al., BMVC 2018; 500 masks, 8 × 8 cells, p = 0.1, as in the B-cos papers",
+    family="perturbation",
+    style=Style("#AA4499", "-."),
+    expensive=True,
 )
 def rise(
     model: Network,
@@ -24,10 +30,10 @@ def rise(
     targets: Tensor,
     *,
     seed: int = 0,
-    n_masks: int = 500,
-    n_cells: int = 8,
-    keep_probability: float = 0.1,
-    batch_pixels: int = FORWARD_BATCH_PIXELS,
+    n_masks: Count = 500,
+    n_cells: Annotated[int, Range(low=2)] = 8,
+    keep_probability: OpenFraction = 0.1,
+    batch_pixels: Count = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return `Σ probability · mask / (n_masks · keep_probability)` for each target, `(B, K, H, W)`, not negative.
 

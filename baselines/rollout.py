@@ -5,13 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .attention_matrices import pooled_row, token_maps, watched_attention
-from .network import Network
-from .registry import register_explainer
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+
+from .attention_matrices import SELF_ATTENTION, pooled_row, token_maps, watched_attention
 from .spatial_features import Upsample, resized
 
 
-@register_explainer("rollout", source="Abnar & Zuidema, ACL 2020, section 3", needs_attention=True)
+@register_explainer(
+    "rollout",
+    source="Abnar & Zuidema, ACL 2020, section 3",
+    family="attention",
+    needs=(SELF_ATTENTION,),
+    aliases=("attention_rollout",),
+    style=Style("#E69F00", "-"),
+)
 def attention_rollout(
     model: Network, images: Tensor, targets: Tensor, *, upsample: Upsample = "bilinear"
 ) -> Tensor:

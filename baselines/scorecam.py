@@ -5,13 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count
+
 from .batching import FORWARD_BATCH_PIXELS, batches
-from .network import Network
-from .registry import register_explainer
-from .spatial_features import Upsample, resized, spatial_features
+from .spatial_features import SPATIAL_FEATURES, Upsample, resized, spatial_features
 
 
-@register_explainer("scorecam", source="Wang et al., CVPR workshops 2020", needs_features=True)
+@register_explainer(
+    "scorecam",
+    source="Wang et al., CVPR workshops 2020",
+    family="cam",
+    needs=(SPATIAL_FEATURES,),
+    style=Style("#117733", "-"),
+    expensive=True,
+)
 def score_cam(
     model: Network,
     images: Tensor,
@@ -19,7 +28,7 @@ def score_cam(
     *,
     layer: str = "",
     upsample: Upsample = "bilinear",
-    batch_pixels: int = FORWARD_BATCH_PIXELS,
+    batch_pixels: Count = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return features weighted by the target's probability under each of them, `(B, K, H, W)`, non-negative.
 

@@ -5,25 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count, Positive
 from bcos_eval.errors import InputError
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import GRADIENT_BATCH_PIXELS, batches
 from .gradients import input_gradients
-from .network import Network
-from .registry import register_explainer
 
 
-@register_explainer("smoothgrad", source="Smilkov et al., arXiv:1706.03825; 50 samples, noise 15 %")
+@register_explainer(
+    "smoothgrad",
+    source="Smilkov et al., arXiv:1706.03825; 50 samples, noise 15 %",
+    family="gradient",
+    aliases=("noise_tunnel",),
+    style=Style("#0072B2", "--"),
+    expensive=True,
+)
 def smooth_grad(
     model: Network,
     images: Tensor,
     targets: Tensor,
     *,
     seed: int = 0,
-    n_samples: int = 50,
-    noise_fraction: float = 0.15,
-    batch_pixels: int = GRADIENT_BATCH_PIXELS,
+    n_samples: Count = 50,
+    noise_fraction: Positive = 0.15,
+    batch_pixels: Count = GRADIENT_BATCH_PIXELS,
 ) -> Tensor:
     """Return the mean signed gradient of noisy images, summed over input channels, `(B, K, H, W)`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, cast
 
 import torch
@@ -9,12 +10,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bcos_eval.bcos import target_gradients
+from bcos_eval.contract.explainer import Need
+from bcos_eval.contract.network import Network, SplitNetwork, name_of
+from bcos_eval.contract.network_state import forward_hooks
+from bcos_eval.contract.params import Param
 from bcos_eval.errors import IncompatibleError, unknown_name
 
-from .model_state import forward_hooks
-from .network import Network, SplitNetwork, name_of
-
 Upsample = Literal["nearest", "bilinear"]
+
+
+def _refusal_without_features(model: Network, params: Mapping[str, Param]) -> str | None:
+    if params.get("layer") or (hasattr(model, "features") and hasattr(model, "head")):
+        return None
+    return (
+        f"needs the last spatial features and '{name_of(model)}' has no features() and head(); name a layer with "
+        "--param METHOD.layer=NAME"
+    )
+
+
+SPATIAL_FEATURES = Need("features() and head(), or a layer", _refusal_without_features)
 
 
 def feature_gradients(model: Network, encoded: Tensor, targets: Tensor, layer: str = "") -> tuple[Tensor, Tensor]:

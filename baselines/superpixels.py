@@ -6,8 +6,9 @@ import torch
 from skimage.segmentation import quickshift
 from torch import Tensor
 
+from bcos_eval.contract.network import Network
+
 from .batching import batches
-from .network import Network
 
 # Source: B-cos-v2, explainers/lime.py; also the defaults of the `lime` package.
 KERNEL_SIZE = 4

@@ -8,7 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.contract.plugins import Network, Param
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Param
 from bcos_eval.errors import InputError
 from bcos_eval.user_code.plugins import explainer_named, explainer_of
 

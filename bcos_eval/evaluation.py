@@ -10,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from bcos_eval.contract.plugins import Network, Param, offers_of_the_block
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Param
 from bcos_eval.data import Dataset, load_dataset
+from bcos_eval.engine.choice import ParamSetting
 from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, Executor, RunRequest, split_names
 from bcos_eval.engine.run import run
@@ -19,7 +21,7 @@ from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
 from bcos_eval.user_code.model import models_named
 from bcos_eval.user_code.network import Encode, Probability, UserModel, choose_device
-from bcos_eval.user_code.plugins import GivenNames, offered_methods, offered_metrics
+from bcos_eval.user_code.plugins import GivenNames, given_explainers, given_metrics
 
 Names = str | Sequence[str]
 
@@ -89,12 +91,12 @@ def evaluate(
     networks = {
         name: _wrapped(module, name, data, encode, probability, device) for name, module in own.items() if data
     }
-    with tempfile.TemporaryDirectory(prefix="bcos-eval-") as scratch, offers_of_the_block():
+    with tempfile.TemporaryDirectory(prefix="bcos-eval-") as scratch:
         request = RunRequest(
             models=names,
             model_files=model_files,
-            metrics=split_names(offered_metrics(metrics)),
-            methods=split_names(offered_methods(methods)),
+            metrics=tuple(given_metrics(metrics)),
+            methods=tuple(given_explainers(methods)),
             dataset=dataset if isinstance(dataset, str) else dataset.name,
             data_dir=None if data_dir is None else Path(data_dir),
             n_samples=n_samples,
@@ -102,11 +104,18 @@ def evaluate(
             device=device,
             batch_size=batch_size,
             executor=executor,
-            settings=tuple(f"{key}={value}" for key, value in (params or {}).items()),
+            settings=tuple(_setting(path, value) for path, value in (params or {}).items()),
         )
         root = Path(scratch) if out is None else Path(out)
         result = run(request, root, progress=Progress(quiet=quiet), networks=networks, dataset=data)
     return Evaluation(leaderboard(result.shards), stored_units(result.shards), result.notes)
+
+
+def _setting(path: str, value: Param) -> ParamSetting:
+    owner, dot, key = path.rpartition(".")
+    if not (dot and owner and key):
+        raise InputError(f"params has '{path}'; name what a parameter belongs to, for example 'grid_pg.n'.")
+    return ParamSetting(owner, key, value)
 
 
 def _names(names: object) -> tuple[str, ...]:

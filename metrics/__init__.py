@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from bcos_eval.contract.types import Predict
+from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.contract.metric import (
+    DEFAULT_PRESETS,
+    METRICS,
+    Metric,
+    MetricInfo,
+    Scored,
+    get_metric,
+    register_metric,
+)
+from bcos_eval.contract.plugins import import_modules
+from bcos_eval.contract.statuses import Status
 
 from .complexity.entropy import mass_entropy, normalised_entropy
 from .complexity.sparseness import gini_index
@@ -16,8 +27,6 @@ from .faithfulness.pixel_curve_controls import random_order_areas
 from .faithfulness.pixel_perturbation import coda_counts
 from .faithfulness.road import road_curves
 from .faithfulness.single_deletion import rank_correlation
-
-# Importing a metric's module registers its presets.
 from .localisation import difull, dipart
 from .localisation.auc import region_auc
 from .localisation.energy_pg import energy_pointing_game
@@ -29,26 +38,14 @@ from .localisation.relevance_mass import relevance_mass_accuracy
 from .localisation.relevance_rank import relevance_rank_accuracy
 from .localisation.top_k import top_k_intersection
 from .randomisation.randomisation import covered_fraction, layers_by_use
-from .registry import (
-    DEFAULT_PRESETS,
-    METRICS,
-    Explained,
-    Metric,
-    MetricInfo,
-    Scored,
-    Status,
-    get_metric,
-    register_metric,
-)
 from .robustness import sensitivity
 
 __all__ = [
     "DEFAULT_PRESETS",
     "METRICS",
-    "Explained",
+    "ExplainedModel",
     "Metric",
     "MetricInfo",
-    "Predict",
     "Scored",
     "Status",
     "box_iou",
@@ -84,3 +81,5 @@ __all__ = [
     "thresholded_iou",
     "top_k_intersection",
 ]
+
+import_modules(__name__, __path__)

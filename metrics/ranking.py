@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .precision import in_float64
+from bcos_eval.contract.exactness import in_float64
 
 
 def least_first(maps: Tensor) -> Tensor:

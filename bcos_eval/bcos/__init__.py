@@ -1,5 +1,6 @@
-"""The B-cos method: transform, norms, attention, explanation mode, linear summary, colour explanation."""
+"""The B-cos method: transform, norms, attention, explanation mode, linear summary, colours, explainers."""
 
+from . import explainers  # noqa: F401 - registers them
 from .attention import SelfAttention
 from .colour import add_inverse, colour_explanation
 from .explanation_mode import DynamicLinear, explanation_mode

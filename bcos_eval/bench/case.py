@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bcos_eval.contract.plugins import Param, find_explainer
+from bcos_eval.contract.params import Param
+from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.data import load_dataset
 from bcos_eval.errors import InputError
 from bcos_eval.models import Classifier, load_model

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bcos_eval.contract.plugins import Param
+from bcos_eval.contract.params import Param
 
 from . import bare, gradient_alternatives, perturbation_alternatives
 from .case import Case

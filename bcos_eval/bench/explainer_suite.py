@@ -10,7 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.plugins import Param, find_explainer
+from bcos_eval.contract.params import Param
+from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.models import Classifier
 

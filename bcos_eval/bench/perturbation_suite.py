@@ -11,9 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.plugins import find_metric
-from bcos_eval.engine.choice import Choice
-from bcos_eval.engine.scoring import Prediction
+from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.contract.plugins import find_explainer, find_metric
 from bcos_eval.models import Classifier
 
 from .bare import images_in_passes, seconds_of_passes
@@ -80,9 +79,9 @@ class DeletionTask:
         size = int(find_metric(metric).info.defaults["batch_size"]) if batch_size is None else batch_size
         # A new one each time, since it remembers predictions. The maps come from no explainer; this metric does
         # not ask.
-        predict = Prediction(self.network, Choice("random", {}), seed=0)
+        model = ExplainedModel(self.network, find_explainer("random"))
         scored = find_metric(metric).score(
-            maps, self.images, self.targets[:, None], regions, predict, batch_size=size
+            maps, self.images, self.targets[:, None], regions, model, batch_size=size
         )
         if scored.curves is None:
             raise RuntimeError(f"metric '{metric}' gives no curves")

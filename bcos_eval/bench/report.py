@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from bcos_eval.contract.plugins import Param
+from bcos_eval.contract.params import Param
 
 SCHEMA_VERSION = 1
 

@@ -19,7 +19,7 @@ from bcos_eval.errors import unknown_name
 from bcos_eval.models import Classifier, load_model
 from bcos_eval.reports.figures.explanation_picture import ExplainedImage
 from bcos_eval.user_code.file import is_reference
-from bcos_eval.user_code.model import load_own_model
+from bcos_eval.user_code.model import load_user_model
 from bcos_eval.user_code.network import UserModel
 from bcos_eval.user_code.plugins import explainer_named
 
@@ -49,7 +49,7 @@ def load_explained_model(
     """
     if not is_reference(name):
         return load_model(name, weights, dataset, device)
-    return load_own_model(
+    return load_user_model(
         name,
         weights=weights,
         image_side=lambda: load_dataset(dataset, data_dir)[0].image.shape[-1],

@@ -20,9 +20,8 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     """Evaluate explainers on models and print the leaderboard."""
     request = requested(options)
 
-    from bcos_eval.engine.outline import outline
     from bcos_eval.engine.progress import Progress
-    from bcos_eval.engine.run import run
+    from bcos_eval.engine.run import outline, run
     from bcos_eval.reports.tables.leaderboard import (
         current_shards,
         damaged_notes,
@@ -33,7 +32,7 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     from bcos_eval.store.shards import Store
 
     if dry_run:
-        click.echo(outline(request), nl=False)
+        click.echo(outline(request, out, progress=Progress(quiet=quiet)), nl=False)
         return
     result = run(request, out, progress=Progress(quiet=quiet))
     path = out / "leaderboard.csv"

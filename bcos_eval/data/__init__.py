@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bcos_eval.stimuli.stimulus import Counterfactuals, Stimulus
+from bcos_eval.contract.stimulus import Counterfactuals, Stimulus
 
 from .registry import DATASETS, DatasetInfo, load_dataset
 from .sample import CounterfactualDataset, Dataset, Sample

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from bcos_eval.stimuli.stimulus import Counterfactuals
+from bcos_eval.contract.stimulus import Counterfactuals
 
 
 @dataclass(frozen=True, slots=True)

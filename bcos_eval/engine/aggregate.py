@@ -13,10 +13,12 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from bcos_eval.contract.plugins import Network, find_metric
+from bcos_eval.contract.metric import Metric
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset
 from bcos_eval.errors import InputError
-from bcos_eval.stimuli.stimulus import Stimulus
+from bcos_eval.stimuli.grids.kind import GridKind
 from bcos_eval.store.aggregates import AggregateAttribution, aggregate_path, load_aggregate, save_aggregate
 from bcos_eval.store.atomic_write import require_writable
 from bcos_eval.store.shards import Store
@@ -27,10 +29,13 @@ from .plan import Cell, make_plan
 from .progress import Progress
 from .request import RunRequest, resolve
 from .run import reference_precision
-from .run_context import Workplace
+from .run_context import RunContext
 from .score_bins import FEWEST_UNITS, ranked_bins
 from .scoring import score_batch
 from .shard_rows import method_facts
+
+# DiFull and DiPart explain two cells of a grid, each by a network of its own.
+_N_CORNERS = 2
 
 
 def aggregate_attributions(
@@ -62,18 +67,17 @@ def aggregate_attributions(
     for metric in choices.metrics:
         _require_grids(metric)
     require_writable(root)
-    workplace = Workplace(request, root, progress or Progress(), networks=networks, dataset=dataset)
-    workplace.require_data()
+    context = RunContext(request, root, progress or Progress(), networks=networks, dataset=dataset)
+    context.require_data()
     with reference_precision():
-        cells = make_plan(workplace, choices, Store(root)).cells
+        cells = make_plan(context, choices, Store(root)).cells
         for cell in cells:
             _require_enough(cell, cell.n_stimuli)
-        return [_stored(workplace, cell) for cell in cells]
+        return [_stored(context, cell) for cell in cells]
 
 
-def _require_grids(metric: Choice) -> None:
-    stimulus = find_metric(metric.name).info.stimulus
-    if stimulus != "grid":
+def _require_grids(metric: Choice[Metric]) -> None:
+    if metric.entry.info.stimulus != GridKind.name:
         raise InputError(
             f"aggatt shows attributions of grids and metric '{metric.name}' is not measured on them; use difull, "
             "dipart or grid_pg."
@@ -88,10 +92,10 @@ def _require_enough(cell: Cell, n_grids: int) -> None:
         )
 
 
-def _stored(workplace: Workplace, cell: Cell) -> Path:
-    path = aggregate_path(workplace.root, cell.folder)
+def _stored(context: RunContext, cell: Cell) -> Path:
+    path = aggregate_path(context.root, cell.folder)
     if not path.is_file() or load_aggregate(path).n_asked != cell.n_stimuli:
-        save_aggregate(path, _aggregate(workplace, cell))
+        save_aggregate(path, _aggregate(context, cell))
     return path
 
 
@@ -104,19 +108,19 @@ class _Ranked:
     inside: float
 
 
-def _aggregate(workplace: Workplace, cell: Cell) -> AggregateAttribution:
+def _aggregate(context: RunContext, cell: Cell) -> AggregateAttribution:
     """Explain all grids; their maps wait on disk until all scores are known."""
-    with tempfile.TemporaryFile(dir=workplace.root) as stream:
-        region, grids = _explain_all(workplace, cell, stream)
+    with tempfile.TemporaryFile(dir=context.root) as stream:
+        region, grids = _explain_all(context, cell, stream)
         _require_enough(cell, len(grids))
         stream.flush()
         maps = np.memmap(stream, np.float32, mode="r", shape=(len(grids), *region.shape))
         bins = ranked_bins(np.array([grid.score for grid in grids]), np.array([grid.inside for grid in grids]))
         middles = [members[len(members) // 2] for members in bins]
         return AggregateAttribution(
-            dataset=workplace.dataset(cell.model).name,
+            dataset=context.dataset(cell.model).name,
             model=cell.model,
-            weights=workplace.network(cell.model).weights_id,
+            weights=context.network(cell.model).weights_id,
             method=method_facts(cell.method),
             metric=cell.metric.label,
             kind=cell.kind.label,
@@ -130,13 +134,13 @@ def _aggregate(workplace: Workplace, cell: Cell) -> AggregateAttribution:
         )
 
 
-def _explain_all(workplace: Workplace, cell: Cell, stream: IO[bytes]) -> tuple[NDArray[np.bool_], list[_Ranked]]:
+def _explain_all(context: RunContext, cell: Cell, stream: IO[bytes]) -> tuple[NDArray[np.bool_], list[_Ranked]]:
     """Write the positive maps of the grids that have a score to a file, and return the cell and the scores."""
     region = np.zeros((0, 0), dtype=np.bool_)
     grids = []
-    with workplace.progress.bar(f"{cell.model}, {cell.method.label}", cell.n_stimuli, "grid") as advance:
-        for stimulus in _stimuli(workplace, cell):
-            positive, score = _explained(workplace, cell, stimulus)
+    with context.progress.bar(f"{cell.model}, {cell.method.label}", cell.n_stimuli, "grid") as advance:
+        for stimulus in _stimuli(context, cell):
+            positive, score = _explained(context, cell, stimulus)
             advance(1)
             region = stimulus.regions[0].numpy()
             if math.isfinite(score):
@@ -145,17 +149,17 @@ def _explain_all(workplace: Workplace, cell: Cell, stream: IO[bytes]) -> tuple[N
                 grids.append(_Ranked(stimulus.stimulus_id, score, inside))
     if len(grids) < cell.n_stimuli:
         n_without = cell.n_stimuli - len(grids)
-        workplace.progress.note(
+        context.progress.note(
             f"{cell.method.label}: {n_without} of {cell.n_stimuli} grids have no score and are in no bin."
         )
     return region, grids
 
 
-def _stimuli(workplace: Workplace, cell: Cell) -> Iterator[Stimulus]:
+def _stimuli(context: RunContext, cell: Cell) -> Iterator[Stimulus]:
     for position in range(cell.n_stimuli):
-        for stimulus in workplace.stimuli(cell.model, cell.kind, position, position + 1):
+        for stimulus in context.stimuli(cell.model, cell.kind, position, position + 1):
             if isinstance(stimulus, Stimulus):
-                yield stimulus if cell.kind.has_corner_targets else _first_target(stimulus)
+                yield stimulus if len(stimulus.targets) == _N_CORNERS else _first_target(stimulus)
 
 
 def _first_target(stimulus: Stimulus) -> Stimulus:
@@ -168,19 +172,19 @@ def _first_target(stimulus: Stimulus) -> Stimulus:
     )
 
 
-def _explained(workplace: Workplace, cell: Cell, stimulus: Stimulus) -> tuple[NDArray[np.float32], float]:
+def _explained(context: RunContext, cell: Cell, stimulus: Stimulus) -> tuple[NDArray[np.float32], float]:
     """Return the positive map and the score of the first target."""
     score = functools.partial(
         score_batch,
-        workplace.network(cell.model),
+        context.network(cell.model),
         cell.method,
         [cell.metric],
-        seed=workplace.request.seed,
-        device=workplace.device,
+        seed=context.request.seed,
+        device=context.device,
         kind=cell.kind,
         n_maps=1,
     )
-    (scored,) = BatchLimit(1, workplace.device).apply(score, [stimulus])
+    (scored,) = BatchLimit(1, context.device).apply(score, [stimulus])
     return scored.maps[0].clamp_min(0).float().numpy(), scored.scores[0].values[0]
 
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import torch
 
+from bcos_eval.contract.network import is_out_of_memory
+from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.errors import InputError
-from bcos_eval.stimuli.stimulus import Stimulus
 
 _CPU_PIXELS = 2**18
 _GPU_PIXELS = 2**23
@@ -76,11 +77,3 @@ class BatchLimit:
 
 def _shape(stimulus: Stimulus) -> tuple[int, ...]:
     return (*stimulus.image.shape, len(stimulus.targets))
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an exception says that memory ran out."""
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    # The CPU allocator has no exception class of its own.
-    return "can't allocate memory" in str(error)

@@ -4,44 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from bcos_eval.contract.plugins import Param
+from bcos_eval.contract.explainer import Explainer
+from bcos_eval.contract.metric import Metric
+from bcos_eval.contract.params import Param, parsed
 from bcos_eval.errors import InputError
+from bcos_eval.store.facts import Settings, labelled
+
+Entry = TypeVar("Entry", Explainer, Metric)
+
+# Former spellings of parameters, which keep working.
+_FORMER_KEYS = {"pool": "rule"}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A registered name and every parameter value it is run with.
+class Choice(Generic[Entry]):
+    """An explainer or metric and every parameter value it is run with.
 
     Attributes:
-        name: Registered name: `lime`, `grid_pg/bcos_v2`.
+        entry: What is run.
         params: All parameters, those left at their default too.
-        changed: Names of the parameters that were given.
+        changed: Names of the parameters that differ from the default.
     """
 
-    name: str
+    entry: Entry
     params: Mapping[str, Param]
     changed: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """Registered name: `lime`, `grid_pg/bcos_v2`."""
+        return self.entry.info.key
+
+    @property
     def label(self) -> str:
         """The name as tables show it: parameters that differ from the default belong to the name."""
-        given = ",".join(f"{key}={self.params[key]}" for key in self.changed)
-        return f"{self.name}({given})" if given else self.name
+        return labelled(self.name, self.settings)
+
+    @property
+    def settings(self) -> Settings:
+        """Parameters that differ from the default, with their values, in the order of their names."""
+        return tuple((key, self.params[key]) for key in self.changed)
+
+    def as_json(self) -> dict[str, object]:
+        """Return what can change its numbers, as plain values."""
+        code = {"code": self.entry.code} if self.entry.code else {}
+        return {"name": self.name, "params": dict(self.params), **code}
 
 
 @dataclass(frozen=True, slots=True)
 class ParamSetting:
-    """One `--param owner.key=value`, not yet typed."""
+    """One `--param owner.key=value`; a value that is still text is typed by the parameter it is meant for."""
 
     owner: str
     key: str
-    value: str
+    value: object
 
-    @property
-    def text(self) -> str:
+    def __str__(self) -> str:
         """The option as it was given."""
-        return f"--param {self.owner}.{self.key}={self.value}"
+        return f"{self.owner}.{self.key}={self.value}"
 
 
 def parse_setting(text: str) -> ParamSetting:
@@ -57,58 +79,68 @@ def parse_setting(text: str) -> ParamSetting:
     return ParamSetting(owner=owner, key=key, value=value)
 
 
-def choose(name: str, defaults: Mapping[str, Param], settings: Iterable[ParamSetting]) -> Choice:
+def choose(entry: Entry, settings: Iterable[ParamSetting]) -> Choice[Entry]:
     """Return a method or metric with the settings that are meant for it.
 
-    A setting for `grid_pg` reaches all its presets, one for `grid_pg/rao2022` that preset alone and comes last.
+    A setting for `grid_pg` reaches all its presets that have the parameter, one for `grid_pg/rao2022` that preset
+    alone and comes last.
 
     Args:
-        name: Registered name.
-        defaults: All its parameters with their default values, which also say the type.
+        entry: What is run.
         settings: Settings of the whole run.
 
     Raises:
-        InputError: If a key is unknown or a value has the wrong type.
+        InputError: If a value has the wrong type or is not allowed.
     """
-    owners = dict.fromkeys([name.partition("/")[0], name])
-    mine = sorted((s for s in settings if s.owner in owners), key=lambda s: list(owners).index(s.owner))
-    params = dict(defaults)
-    for setting in mine:
-        params[setting.key] = _typed(setting, defaults)
-    changed = tuple(sorted(key for key in params if params[key] != defaults[key]))
-    return Choice(name=name, params=params, changed=changed)
+    defaults = entry.all_defaults
+    owners = _owners(entry)
+    mine = sorted((s for s in settings if _is_for(s, entry)), key=lambda setting: owners.index(setting.owner))
+    given = {_key(setting, defaults): _typed(setting, defaults) for setting in mine}
+    params = {**defaults, **entry.checked(given)}
+    return Choice(entry, params, tuple(sorted(key for key in params if params[key] != defaults[key])))
 
 
-def check_owners(settings: Iterable[ParamSetting], names: Iterable[str]) -> None:
+def check_settings(
+    settings: Iterable[ParamSetting], choices: Iterable[Choice[Explainer] | Choice[Metric]]
+) -> None:
     """Refuse settings that no method or metric of the run would see.
 
     Raises:
-        InputError: If one names something else.
+        InputError: If one names something else, or a parameter that none of those it names has.
     """
-    asked = sorted(names)
-    allowed = {*asked, *(name.partition("/")[0] for name in asked)}
+    entries = [choice.entry for choice in choices]
     for setting in settings:
-        if setting.owner not in allowed:
+        if any(_is_for(setting, entry) for entry in entries):
+            continue
+        named = [entry for entry in entries if setting.owner in _owners(entry)]
+        if named:
+            allowed = ", ".join(dict.fromkeys(key for entry in named for key in entry.all_defaults)) or "none"
             raise InputError(
-                f"{setting.text}: '{setting.owner}' is not part of this run; it has {', '.join(asked)}."
+                f"--param {setting}: '{setting.owner}' has no parameter '{setting.key}'; allowed: {allowed}."
             )
+        known = ", ".join(sorted({entry.info.key for entry in entries}))
+        raise InputError(f"--param {setting}: '{setting.owner}' is not part of this run; it has {known}.")
 
 
-def _typed(setting: ParamSetting, defaults: Mapping[str, Param]) -> Param:
-    if setting.key not in defaults:
-        allowed = ", ".join(sorted(defaults)) or "none"
-        raise InputError(
-            f"{setting.text}: '{setting.owner}' has no parameter '{setting.key}'; allowed: {allowed}."
-        )
-    kind = type(defaults[setting.key])
+def _owners(entry: Explainer | Metric) -> list[str]:
+    """Return the names that settings may call an entry by, the most general one first."""
+    return list(dict.fromkeys([entry.info.name, entry.info.key]))
+
+
+def _is_for(setting: ParamSetting, entry: Explainer | Metric) -> bool:
+    return setting.owner in _owners(entry) and _key(setting, entry.all_defaults) in entry.all_defaults
+
+
+def _key(setting: ParamSetting, defaults: Mapping[str, Param]) -> str:
+    return setting.key if setting.key in defaults else _FORMER_KEYS.get(setting.key, setting.key)
+
+
+def _typed(setting: ParamSetting, defaults: Mapping[str, Param]) -> object:
+    default = defaults[_key(setting, defaults)]
+    if not isinstance(setting.value, str) or isinstance(default, str):
+        return setting.value
     try:
-        return _to_bool(setting.value) if kind is bool else kind(setting.value)
+        return parsed(setting.value, default)
     except ValueError as error:
-        raise InputError(f"{setting.text}: '{setting.value}' is not of type {kind.__name__}.") from error
-
-
-def _to_bool(text: str) -> bool:
-    named = {"true": True, "false": False}
-    if text.lower() not in named:
-        raise ValueError(text)
-    return named[text.lower()]
+        kind = type(default).__name__
+        raise InputError(f"--param {setting}: '{setting.value}' is not of type {kind}.") from error

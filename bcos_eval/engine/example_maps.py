@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bcos_eval.bcos import colour_explanation, linear_summary
-from bcos_eval.contract.plugins import Network
-from bcos_eval.stimuli.stimulus import Stimulus
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.store.examples import MAX_STIMULI, MAX_TARGETS, ExampleIdentity, Examples, save_examples
 
 from .plan import Cell
-from .run_context import Workplace
+from .run_context import RunContext
 from .scoring import ScoredStimulus
 from .shard_rows import method_facts
 
@@ -25,20 +25,20 @@ _COLOUR_METHOD = "bcos"
 _SMOOTHING_OF_SIDE = 15 / 224
 
 
-def keep_examples(workplace: Workplace, cell: Cell, scored: Sequence[ScoredStimulus]) -> None:
+def keep_examples(context: RunContext, cell: Cell, scored: Sequence[ScoredStimulus]) -> None:
     """Store the maps of the first stimuli, as far as they have one shape.
 
     Args:
-        workplace: Models and data.
+        context: Models and data.
         cell: Any cell of the model and method.
         scored: Its first stimuli, with their maps.
     """
     shown = [entry for entry in scored[:MAX_STIMULI] if entry.maps.shape == scored[0].maps.shape]
     if not shown:
         return
-    network, stimuli = workplace.network(cell.model), [entry.stimulus for entry in shown]
+    network, stimuli = context.network(cell.model), [entry.stimulus for entry in shown]
     identity = ExampleIdentity(
-        dataset=workplace.dataset(cell.model).name,
+        dataset=context.dataset(cell.model).name,
         model=cell.model,
         weights=network.weights_id,
         kind=cell.kind.label,
@@ -50,10 +50,10 @@ def keep_examples(workplace: Workplace, cell: Cell, scored: Sequence[ScoredStimu
         identity,
         stimuli,
         torch.stack([entry.maps for entry in shown]),
-        class_names=workplace.dataset(cell.model).class_names,
-        rgba=_colours(network, stimuli, workplace.device) if coloured else None,
+        class_names=context.dataset(cell.model).class_names,
+        rgba=_colours(network, stimuli, context.device) if coloured else None,
     )
-    save_examples(workplace.root, examples)
+    save_examples(context.root, examples)
 
 
 def examples_of(

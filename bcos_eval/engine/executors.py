@@ -9,15 +9,15 @@ from bcos_eval.store.shards import Store
 
 from .batch import BatchLimit
 from .plan import Task
-from .run_context import Workplace
+from .run_context import RunContext
 from .task import compute
 
 
-def execute(workplace: Workplace, tasks: Sequence[Task], store: Store, advance: Callable[[int], None]) -> None:
+def execute(context: RunContext, tasks: Sequence[Task], store: Store, advance: Callable[[int], None]) -> None:
     """Compute and store every task, one after the other in this process.
 
     Args:
-        workplace: Models and data.
+        context: Models and data.
         tasks: What to do.
         store: Where shards go as soon as they are finished.
         advance: Told the number of stimuli explained, for a progress bar.
@@ -25,9 +25,9 @@ def execute(workplace: Workplace, tasks: Sequence[Task], store: Store, advance: 
     Raises:
         InputError: If a single stimulus does not fit into memory.
     """
-    limit = BatchLimit(workplace.request.batch_size, workplace.device)
+    limit = BatchLimit(context.request.batch_size, context.device)
     for task in tasks:
-        compute(workplace, task, store, limit, advance)
+        compute(context, task, store, limit, advance)
 
 
 def require_executor(name: str) -> None:

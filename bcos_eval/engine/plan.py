@@ -9,22 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bcos_eval.contract.plugins import find_explainer, find_metric, own_code
+from bcos_eval.contract.explainer import Explainer
+from bcos_eval.contract.metric import Metric
 from bcos_eval.data import CounterfactualDataset
 from bcos_eval.errors import IncompatibleError, InputError
-from bcos_eval.stimuli.source import SINGLE, StimulusKind, stimulus_kind
-from bcos_eval.stimuli.view_checks import check_view
+from bcos_eval.stimuli import StimulusKind, stimulus_kind
 from bcos_eval.store.facts import ShardAddress
 from bcos_eval.store.shards import SCHEMA_VERSION, Store
 from bcos_eval.version import __version__
 
 from .choice import Choice
 from .request import Choices
-from .run_context import Workplace
+from .run_context import RunContext
 
-# What an interruption can cost. Grids are large and have many targets, so fewer of them make a shard.
-_SINGLES_PER_SHARD = 50
-_GRIDS_PER_SHARD = 10
 _CELL_DIGITS = 12
 _SHARD_DIGITS = 16
 
@@ -43,8 +40,8 @@ class Cell:
     """
 
     model: str
-    method: Choice
-    metric: Choice
+    method: Choice[Explainer]
+    metric: Choice[Metric]
     kind: StimulusKind
     n_stimuli: int
     key: Mapping[str, Any]
@@ -58,7 +55,7 @@ class Cell:
 
     def shards(self) -> Iterator[Shard]:
         """Yield the shards in the order of their stimuli."""
-        size = _SINGLES_PER_SHARD if self.kind == SINGLE else _GRIDS_PER_SHARD
+        size = self.kind.per_shard
         for first in range(0, self.n_stimuli, size):
             yield Shard(self, first, min(first + size, self.n_stimuli))
 
@@ -106,66 +103,89 @@ class Plan:
     cells: tuple[Cell, ...]
     tasks: tuple[Task, ...]
 
+    def outline(self) -> str:
+        """Return one line per cell, and how much of it is left to do."""
+        n_left = sum(task.n_stimuli for task in self.tasks)
+        lines = [
+            f"{cell.model} × {cell.method.label} × {cell.metric.label}: "
+            f"at most {cell.n_stimuli} {cell.kind.plural}"
+            for cell in self.cells
+        ]
+        return (
+            "\n".join([*lines, f"{len(lines)} rows of the leaderboard; {n_left} explained stimuli to compute"])
+            + "\n"
+        )
+
     def addresses(self) -> list[ShardAddress]:
         """Return where all shards lie, or will lie."""
         return [shard.address for cell in self.cells for shard in cell.shards()]
 
 
-def make_plan(workplace: Workplace, choices: Choices, store: Store) -> Plan:
+def make_plan(context: RunContext, choices: Choices, store: Store, *, counted: bool = True) -> Plan:
     """Return the cells of a request and the tasks that the store lacks.
 
     With several models, a combination that does not exist is left out with a note.
 
+    Args:
+        context: Models and data.
+        choices: Methods and metrics.
+        store: What is there already.
+        counted: Whether to find out how many stimuli there are, for which pools of confident images are made;
+            otherwise cells have the number asked for, which is the most there can be, and nothing is computed.
+
     Raises:
         InputError: If nothing is left, or a combination does not exist for the only model.
     """
-    cells = tuple(cell for model in workplace.request.models for cell in _cells(workplace, choices, model))
+    cells = tuple(cell for model in context.request.models for cell in _cells(context, choices, model, counted))
     if not cells:
         raise InputError("no combination of model, method and metric is left to run; see the notes above.")
     return Plan(cells=cells, tasks=_tasks(cells, store))
 
 
-def _cells(workplace: Workplace, choices: Choices, model: str) -> Iterator[Cell]:
-    network = workplace.network(model)
+def _cells(context: RunContext, choices: Choices, model: str, counted: bool) -> Iterator[Cell]:
+    network = context.network(model)
     for method in choices.methods_for(network.is_bcos):
         for metric in choices.metrics:
             try:
-                yield _cell(workplace, model, method, metric)
+                yield _cell(context, model, method, metric, counted)
             except IncompatibleError as error:
-                if len(workplace.request.models) == 1:
+                if len(context.request.models) == 1:
                     raise
-                workplace.progress.note(f"left out: {error}")
+                context.progress.note(f"left out: {error}")
 
 
-def _cell(workplace: Workplace, model: str, method: Choice, metric: Choice) -> Cell:
-    network, dataset = workplace.network(model), workplace.dataset(model)
-    find_explainer(method.name).check(network, method.params)
-    info = find_metric(metric.name).info
-    if info.stimulus == "single" and info.chance == "area" and not dataset.has_regions:
+def _cell(
+    context: RunContext, model: str, method: Choice[Explainer], metric: Choice[Metric], counted: bool
+) -> Cell:
+    network, dataset, info = context.network(model), context.dataset(model), metric.entry.info
+    method.entry.check(network, method.params)
+    kind = stimulus_kind(info, metric.params, context.request.pool)
+    if kind.needs_regions and info.chance == "area" and not dataset.has_regions:
         raise IncompatibleError(
             f"metric '{metric.name}' needs to know where the objects are and dataset '{dataset.name}' does not "
             "say; use a dataset with boxes or masks, or another metric."
         )
-    if info.needs_counterfactuals and not isinstance(dataset, CounterfactualDataset):
+    if "counterfactuals" in info.needs and not isinstance(dataset, CounterfactualDataset):
         raise IncompatibleError(
             f"metric '{metric.name}' compares with scenes that lack a part and dataset '{dataset.name}' cannot "
             "render them; use --dataset shapes, or another metric."
         )
-    kind = stimulus_kind(info, metric.params, workplace.request.pool)
-    check_view(network, method, metric, kind)
-    workplace.require_grid_size(model, kind)
-    n_stimuli, asked = _n_stimuli(workplace, model, metric, kind), workplace.request.n_samples
+    kind.check(network, method.name, method.params, metric.name)
+    context.require_size(model, kind)
+    n_stimuli = asked = context.request.n_samples
+    if counted:
+        n_stimuli = _n_stimuli(context, model, metric, kind)
     if n_stimuli < asked:
-        workplace.progress.note(f"{model}: {n_stimuli} {kind.plural} instead of {asked}; the data give no more.")
-    return Cell(model, method, metric, kind, n_stimuli, _cell_key(workplace, model, method, metric, kind))
+        context.progress.note(f"{model}: {n_stimuli} {kind.plural} instead of {asked}; the data give no more.")
+    return Cell(model, method, metric, kind, n_stimuli, _cell_key(context, model, method, metric, kind))
 
 
-def _n_stimuli(workplace: Workplace, model: str, metric: Choice, kind: StimulusKind) -> int:
+def _n_stimuli(context: RunContext, model: str, metric: Choice[Metric], kind: StimulusKind) -> int:
     """Return how many stimuli there are; rules differ in the images they accept, so a refusal names the metric."""
     try:
-        return len(workplace.source(model, kind))
+        return len(context.source(model, kind))
     except IncompatibleError as error:
-        n_models = len(workplace.request.models)
+        n_models = len(context.request.models)
         by_all = (
             f" All {n_models} models must agree; run them alone." if kind.pools_all_models and n_models > 1 else ""
         )
@@ -173,22 +193,22 @@ def _n_stimuli(workplace: Workplace, model: str, metric: Choice, kind: StimulusK
 
 
 def _cell_key(
-    workplace: Workplace, model: str, method: Choice, metric: Choice, kind: StimulusKind
+    context: RunContext, model: str, method: Choice[Explainer], metric: Choice[Metric], kind: StimulusKind
 ) -> dict[str, Any]:
-    dataset, network = workplace.dataset(model), workplace.network(model)
-    pooled = workplace.request.models if kind.pools_all_models else (model,)
+    dataset, network = context.dataset(model), context.network(model)
+    pooled = context.request.models if kind.pools_all_models else (model,)
     return {
         "schema": SCHEMA_VERSION,
         "version": __version__,
         "dataset": {"name": dataset.name, "digest": dataset.digest()},
         "model": {"name": model, "weights": network.weights_id},
-        "method": {"name": method.name, "params": dict(method.params), **own_code("method", method.name)},
-        "metric": {"name": metric.name, "params": dict(metric.params), **own_code("metric", metric.name)},
+        "method": method.as_json(),
+        "metric": metric.as_json(),
         "stimulus": {
             **kind.as_json(),
-            "models": sorted(f"{name}:{workplace.network(name).weights_id}" for name in pooled),
+            "models": sorted(f"{name}:{context.network(name).weights_id}" for name in pooled),
         },
-        "seed": workplace.request.seed,
+        "seed": context.request.seed,
     }
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
-from bcos_eval.contract.plugins import common_explainer_params
+from bcos_eval.contract.explainer import Explainer
+from bcos_eval.contract.metric import Metric
 from bcos_eval.errors import InputError, unknown_name
-from bcos_eval.stimuli.source import PoolChoice
-from bcos_eval.user_code.file import is_reference
+from bcos_eval.stimuli import PoolChoice
 from bcos_eval.user_code.plugins import explainer_named, metric_named
 
-from .choice import Choice, ParamSetting, check_owners, choose, parse_setting
+from .choice import Choice, Entry, ParamSetting, check_settings, choose, parse_setting
 
 Executor = Literal["local", "ray"]
-T = TypeVar("T")
 
 DEFAULT_DATASET = "shapes"
 # Enough for an interval of a few hundredths, and below a minute on two cores for the embedded data.
@@ -31,8 +30,8 @@ class RunRequest:
 
     Attributes:
         models: Names of models, as tables show them: registered, or those of `model_files`.
-        metrics: Metrics, each `name`, `name/preset` or `FILE.py:NAME`.
-        methods: Explainers; none stands for `bcos` on B-cos models and the usual three on standard ones.
+        metrics: Metrics, each `name`, `name/preset`, `FILE.py:NAME` or an object of the user's own.
+        methods: Explainers, likewise; none stands for `bcos` on B-cos models and the usual three on standard ones.
         dataset: Registered dataset name.
         data_dir: Folder of the dataset, where it needs one.
         n_samples: At most so many stimuli of each kind.
@@ -40,15 +39,16 @@ class RunRequest:
         device: Where to compute: `auto`, `cpu`, `cuda`, `cuda:1`, …
         batch_size: Stimuli per batch; None chooses by size.
         executor: Who computes the shards.
-        settings: Parameter settings, each `owner.key=value`.
+        settings: Parameter settings, each `owner.key=value`, or with a typed value.
+        config_settings: The same from a file that may speak of methods and metrics this run leaves out.
         weights: Weights by model name; a model that is not there gets the ones registered for the dataset.
         model_files: Where models of the user's own come from, `FILE.py:FACTORY` by name.
         pool: Whose confident images grids are made of: each model's own, or those that all models share.
     """
 
     models: tuple[str, ...]
-    metrics: tuple[str, ...]
-    methods: tuple[str, ...] = ()
+    metrics: tuple[str | Metric, ...]
+    methods: tuple[str | Explainer, ...] = ()
     dataset: str = DEFAULT_DATASET
     data_dir: Path | None = None
     n_samples: int = DEFAULT_N_SAMPLES
@@ -56,7 +56,8 @@ class RunRequest:
     device: str = "auto"
     batch_size: int | None = None
     executor: Executor = "local"
-    settings: tuple[str, ...] = ()
+    settings: tuple[str | ParamSetting, ...] = ()
+    config_settings: tuple[str | ParamSetting, ...] = ()
     weights: Mapping[str, str] = field(default_factory=dict)
     model_files: Mapping[str, str] = field(default_factory=dict)
     pool: PoolChoice = "own"
@@ -89,8 +90,8 @@ class RunRequest:
         """Return the request as plain values, for the manifest."""
         return {
             "models": [self.model_files.get(name, name) for name in self.models],
-            "metrics": list(self.metrics),
-            "methods": list(self.methods),
+            "metrics": [_key(metric) for metric in self.metrics],
+            "methods": [_key(method) for method in self.methods],
             "dataset": self.dataset,
             "data_dir": None if self.data_dir is None else str(self.data_dir),
             "samples": self.n_samples,
@@ -98,7 +99,7 @@ class RunRequest:
             "device": self.device,
             "batch_size": self.batch_size,
             "executor": self.executor,
-            "params": list(self.settings),
+            "params": [str(setting) for setting in (*self.config_settings, *self.settings)],
             "weights": dict(self.weights),
             "pool": self.pool,
         }
@@ -109,38 +110,37 @@ class Choices:
     """The methods and metrics of a request with their parameters.
 
     Attributes:
-        asked_methods: Methods that were named; None leaves the choice to the kind of model.
+        are_asked: Whether methods were named; otherwise the kind of model decides.
         bcos_methods: What a B-cos model is run with.
         standard_methods: What a standard model is run with.
         metrics: Metrics, all with their presets.
     """
 
-    asked_methods: tuple[Choice, ...] | None
-    bcos_methods: tuple[Choice, ...]
-    standard_methods: tuple[Choice, ...]
-    metrics: tuple[Choice, ...]
+    are_asked: bool
+    bcos_methods: tuple[Choice[Explainer], ...]
+    standard_methods: tuple[Choice[Explainer], ...]
+    metrics: tuple[Choice[Metric], ...]
 
-    def methods_for(self, is_bcos: bool) -> tuple[Choice, ...]:
+    def methods_for(self, is_bcos: bool) -> tuple[Choice[Explainer], ...]:
         """Return the methods for a B-cos or a standard model."""
         return self.bcos_methods if is_bcos else self.standard_methods
 
 
 def resolve(request: RunRequest) -> Choices:
-    """Look up every name and type every parameter of a request.
+    """Look up every name and type every parameter of a request: from here on objects travel, not names.
 
     Raises:
         InputError: For unknown names (with near matches), unknown keys and wrong values.
     """
-    settings = [parse_setting(text) for text in request.settings]
-    found = [(name, metric_named(name).info) for name in request.metrics]
-    infos = _by_label((name, f"{info.name}/{info.preset}", info) for name, info in found)
-    metrics = tuple(choose(name, info.defaults, settings) for name, info in infos.items())
-    methods = _by_label((name, explainer_named(name).info.name, name) for name in request.methods)
-    asked = tuple(_chosen_method(name, settings) for name in methods.values()) or None
-    bcos = asked or tuple(_chosen_method(name, settings) for name in DEFAULT_BCOS_METHODS)
-    standard = asked or tuple(_chosen_method(name, settings) for name in DEFAULT_STANDARD_METHODS)
-    check_owners(settings, {choice.name for choice in (*metrics, *bcos, *standard)})
-    return Choices(asked, bcos, standard, metrics)
+    settings = [s if isinstance(s, ParamSetting) else parse_setting(s) for s in request.settings]
+    optional = [s if isinstance(s, ParamSetting) else parse_setting(s) for s in request.config_settings]
+    of_all = [*optional, *settings]
+    metrics = tuple(choose(metric, of_all) for metric in _distinct_entries(request.metrics, metric_named))
+    asked = tuple(choose(method, of_all) for method in _distinct_entries(request.methods, explainer_named))
+    bcos = asked or tuple(choose(explainer_named(name), of_all) for name in DEFAULT_BCOS_METHODS)
+    standard = asked or tuple(choose(explainer_named(name), of_all) for name in DEFAULT_STANDARD_METHODS)
+    check_settings(settings, (*metrics, *bcos, *standard))
+    return Choices(bool(asked), bcos, standard, metrics)
 
 
 def split_names(texts: Iterable[str]) -> tuple[str, ...]:
@@ -150,28 +150,25 @@ def split_names(texts: Iterable[str]) -> tuple[str, ...]:
         >>> split_names(["bcos, ixg", "lime", "ixg"])
         ('bcos', 'ixg', 'lime')
     """
-    return _distinct(name.strip() for text in texts for name in text.split(",") if name.strip())
+    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
 
 
-def _distinct(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
+def _distinct_entries(given: Iterable[str | Entry], find: Callable[[str], Entry]) -> list[Entry]:
+    """Return what names stand for, each once.
+
+    Raises:
+        InputError: If two different things would have the same name in tables.
+    """
+    found: dict[str, Entry] = {}
+    spelt: dict[str, str | Entry] = {}
+    for name in given:
+        entry = find(name) if isinstance(name, str) else name
+        key = entry.info.key
+        if key in found and spelt[key] != name and found[key] != entry:
+            raise InputError(f"'{spelt[key]}' and '{name}' are both called {key}; rename one of them.")
+        found[key], spelt[key] = entry, name
+    return list(found.values())
 
 
-def _by_label(entries: Iterable[tuple[str, str, T]]) -> dict[str, T]:
-    """Return values by the name tables give them; entries are what was asked for, that name, the value."""
-    found: dict[str, T] = {}
-    asked: dict[str, str] = {}
-    for given, label, value in entries:
-        if asked.setdefault(label, given) != given and is_reference(given):
-            raise InputError(f"'{asked[label]}' and '{given}' are both called {label}; rename one of them.")
-        found[label] = value
-    return found
-
-
-def _chosen_method(name: str, settings: Iterable[ParamSetting]) -> Choice:
-    info = explainer_named(name).info
-    common = {key: value for key, value in common_explainer_params().items() if key not in info.defaults}
-    choice = choose(info.name, {**info.defaults, **common}, settings)
-    # Named only where they differ, so that results of before they existed are found again.
-    left_out = common.keys() - set(choice.changed)
-    return replace(choice, params={key: value for key, value in choice.params.items() if key not in left_out})
+def _key(given: str | Explainer | Metric) -> str:
+    return given if isinstance(given, str) else given.info.key

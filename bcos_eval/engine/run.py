@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from bcos_eval.contract.plugins import Network
+from bcos_eval.contract.network import Network
 from bcos_eval.data import Dataset
 from bcos_eval.store.atomic_write import remove_leftovers, require_writable
 from bcos_eval.store.manifest import Outcome, RunRecord, read_runs
@@ -21,7 +21,7 @@ from .executors import execute, require_executor
 from .plan import Plan, make_plan
 from .progress import Progress
 from .request import RunRequest, resolve
-from .run_context import Workplace
+from .run_context import RunContext
 
 _N_NAMED = 5
 
@@ -70,38 +70,60 @@ def run(
     read_runs(root)  # a manifest that is not ours is refused before the work, not after it
     progress = progress or Progress()
     store = Store(root)
-    workplace = Workplace(request, root, progress, networks=networks, dataset=dataset)
-    workplace.require_data()
+    context = RunContext(request, root, progress, networks=networks, dataset=dataset)
+    context.require_data()
     with reference_precision():
-        plan = make_plan(workplace, choices, store)
-        record = _record(workplace, plan)
+        plan = make_plan(context, choices, store)
+        record = _record(context, plan)
         with _recorded(record, root, progress):
-            _compute(workplace, plan, store)
+            _compute(context, plan, store)
             shards = store.read_all(plan.addresses())
-            _note_skipped_images(workplace, shards, record)
+            _note_skipped_images(context, shards, record)
     for path in dict.fromkeys(store.ignored):
         progress.note(f"computed '{path}' again, which was damaged.")
     return RunResult(tuple(shards), len(plan.tasks), tuple(progress.notes))
 
 
-def _compute(workplace: Workplace, plan: Plan, store: Store) -> None:
+def outline(
+    request: RunRequest,
+    root: Path,
+    *,
+    progress: Progress | None = None,
+    networks: Mapping[str, Network] | None = None,
+    dataset: Dataset | None = None,
+) -> str:
+    """Return what `run` would do, from the same plan, in lines of text; nothing is computed or written.
+
+    Arguments as for `run`. How many grids the confident images fill is known only after a pass over the data, so
+    numbers of stimuli are the most there can be.
+
+    Raises:
+        InputError: If the request cannot be fulfilled.
+    """
+    choices = resolve(request)
+    context = RunContext(request, root, progress or Progress(), networks=networks, dataset=dataset)
+    context.require_data()
+    return make_plan(context, choices, Store(root), counted=False).outline()
+
+
+def _compute(context: RunContext, plan: Plan, store: Store) -> None:
     n_stimuli = sum(task.n_stimuli for task in plan.tasks)
     n_shards = len(plan.addresses())
     n_missing = sum(len(task.shards) for task in plan.tasks)
     if n_missing < n_shards:
-        workplace.progress.say(f"{n_shards - n_missing} of {n_shards} shards are stored already.")
+        context.progress.say(f"{n_shards - n_missing} of {n_shards} shards are stored already.")
     if plan.tasks:
-        with workplace.progress.bar("explained", n_stimuli, "stimulus") as advance:
-            execute(workplace, plan.tasks, store, advance)
+        with context.progress.bar("explained", n_stimuli, "stimulus") as advance:
+            execute(context, plan.tasks, store, advance)
 
 
-def _record(workplace: Workplace, plan: Plan) -> RunRecord:
+def _record(context: RunContext, plan: Plan) -> RunRecord:
     models = dict.fromkeys(cell.model for cell in plan.cells)
-    dataset = workplace.dataset(plan.cells[0].model)
+    dataset = context.dataset(plan.cells[0].model)
     return RunRecord(
-        asked=workplace.request.as_json(),
+        asked=context.request.as_json(),
         dataset={"name": dataset.name, "digest": dataset.digest(), "n_images": len(dataset)},
-        weights={model: workplace.network(model).weights_id for model in models},
+        weights={model: context.network(model).weights_id for model in models},
         cells=[cell.folder for cell in plan.cells],
         machine=_machine(),
     )
@@ -133,15 +155,15 @@ def _recorded(record: RunRecord, root: Path, progress: Progress) -> Iterator[Non
         record.save(root, outcome)
 
 
-def _note_skipped_images(workplace: Workplace, shards: list[StoredShard], record: RunRecord) -> None:
-    skipped = {name for pool in workplace.pools().values() for name in pool.unreadable}
+def _note_skipped_images(context: RunContext, shards: list[StoredShard], record: RunRecord) -> None:
+    skipped = {name for pool in context.pools().values() for name in pool.unreadable}
     for shard in shards:
         statuses, samples = shard.table["status"].to_pylist(), shard.table["sample_id"].to_pylist()
         skipped |= {sample for sample, status in zip(samples, statuses, strict=True) if status == "skipped"}
     record.n_skipped_images = len(skipped)
     if skipped:
         named = ", ".join(sorted(skipped)[:_N_NAMED]) + (", …" if len(skipped) > _N_NAMED else "")
-        workplace.progress.note(f"unreadable images that were skipped: {len(skipped)} ({named}).")
+        context.progress.note(f"unreadable images that were skipped: {len(skipped)} ({named}).")
 
 
 @contextmanager

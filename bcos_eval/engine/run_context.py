@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bcos_eval.contract.plugins import Network
+from bcos_eval.contract.explained_model import Memory
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset, load_dataset
 from bcos_eval.errors import InputError
 from bcos_eval.models import load_model
+from bcos_eval.stimuli import Material, StimulusKind, StimulusSource, Unreadable
 from bcos_eval.stimuli.pool import Pool, load_pool
-from bcos_eval.stimuli.source import (
-    MOSAIC,
-    SINGLE,
-    StimulusKind,
-    StimulusSource,
-    Unreadable,
-    grid_source,
-    mosaic_source,
-    single_source,
-)
-from bcos_eval.stimuli.stimulus import Stimulus
-from bcos_eval.stimuli.view_checks import check_grid_size
-from bcos_eval.user_code.model import load_own_model
+from bcos_eval.user_code.model import load_user_model
 from bcos_eval.user_code.network import choose_device
 
-from .memory import Memory
 from .progress import Progress
 from .request import RunRequest
 
 
-class Workplace:
+class RunContext:
     """Everything that computing a shard takes.
 
     Args:
@@ -112,17 +102,21 @@ class Workplace:
             IncompatibleError: If no grid can be made of the images that the model is sure of.
         """
         if (model, kind) not in self._sources:
-            self._sources[model, kind] = self._make_source(model, kind)
+            names = self.request.models if kind.pools_all_models else (model,)
+            material = Material(
+                self.dataset(model), self.request.n_samples, self.request.seed, pools=lambda: self._pools_of(names)
+            )
+            self._sources[model, kind] = kind.source(material)
         return self._sources[model, kind]
 
-    def require_grid_size(self, model: str, kind: StimulusKind) -> None:
+    def require_size(self, model: str, kind: StimulusKind) -> None:
         """Refuse a model that does not take the stimuli of a kind; it is tried once for each.
 
         Raises:
             IncompatibleError: If it does not.
         """
         if (model, kind) not in self._taken:
-            check_grid_size(self.network(model), kind, self.device)
+            kind.check_size(self.network(model), self.device)
             self._taken.add((model, kind))
 
     def stimuli(self, model: str, kind: StimulusKind, first: int, stop: int) -> list[Stimulus | Unreadable]:
@@ -136,7 +130,7 @@ class Workplace:
         request, weights = self.request, self.request.weights.get(name)
         if name not in request.model_files:
             return load_model(name, weights, request.dataset, self.device)
-        return load_own_model(
+        return load_user_model(
             request.model_files[name],
             weights=weights,
             image_side=lambda: (self._given_dataset or self._sized_dataset(None))[0].image.shape[-1],
@@ -149,22 +143,18 @@ class Workplace:
             self._datasets[size] = load_dataset(self.request.dataset, self.request.data_dir, size=size)
         return self._datasets[size]
 
-    def _make_source(self, model: str, kind: StimulusKind) -> StimulusSource:
-        dataset, n = self.dataset(model), self.request.n_samples
-        if kind == SINGLE:
-            return single_source(dataset, n)
-        if kind == MOSAIC:
-            return mosaic_source(dataset, n, self.request.seed)
-        names = self.request.models if kind.pools_all_models else (model,)
-        return grid_source(dataset, kind, [self._pool(name) for name in names], n, self.request.seed)
+    def _pools_of(self, models: Sequence[str]) -> list[Pool]:
+        for model in models:
+            if model not in self._pools:
+                self._pools[model] = self._make_pool(model)
+        return [self._pools[model] for model in models]
 
-    def _pool(self, model: str) -> Pool:
-        if model not in self._pools:
-            dataset = self.dataset(model)
-            with self.progress.bar(f"{model} looks at all images", len(dataset), "image") as advance:
-                self._pools[model] = load_pool(
-                    self.network(model), dataset, self.root / "pools", device=self.device, advance=advance
-                )
-            for reason in self._pools[model].unreadable.values():
-                self.progress.note(f"skipped an image: {reason}")
-        return self._pools[model]
+    def _make_pool(self, model: str) -> Pool:
+        dataset = self.dataset(model)
+        with self.progress.bar(f"{model} looks at all images", len(dataset), "image") as advance:
+            pool = load_pool(
+                self.network(model), dataset, self.root / "pools", device=self.device, advance=advance
+            )
+        for reason in pool.unreadable.values():
+            self.progress.note(f"skipped an image: {reason}")
+        return pool

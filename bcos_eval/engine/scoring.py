@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bcos_eval.contract.plugins import Network, find_explainer, find_metric
-from bcos_eval.stimuli.source import SINGLE, StimulusKind
-from bcos_eval.stimuli.stimulus import Counterfactuals, Stimulus
-from bcos_eval.stimuli.windows import explain_in_view
+from bcos_eval.contract.explained_model import ExplainedModel, Memory
+from bcos_eval.contract.explainer import Explainer
+from bcos_eval.contract.metric import Metric
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.stimulus import Counterfactuals, Stimulus
+from bcos_eval.stimuli import StimulusKind
 
 from .choice import Choice
-from .memory import Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,80 +54,21 @@ class ScoredStimulus:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A network with the explainer of its maps, as metrics see them; no graph is kept.
-
-    Attributes:
-        network: The network.
-        method: What explains it, with its parameters.
-        seed: Seed of the explainer.
-        memory: What the network said before.
-    """
-
-    network: Network
-    method: Choice
-    seed: int
-    memory: Memory = field(default_factory=Memory)
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Map images `(B, 3, H, W)` in [0, 1] to network input."""
-        return self.network.encode(images)
-
-    def logits(self, encoded: Tensor) -> Tensor:
-        """Map network input to logits `(B, C)`."""
-        with torch.no_grad():
-            return self.network(encoded)
-
-    def probability(self, logits: Tensor) -> Tensor:
-        """Map logits to probabilities."""
-        return self.network.probability(logits)
-
-    def remembered(self, key: str, make: Callable[[], Tensor]) -> Tensor:
-        """Return what `make` gives; not called if the network was asked under the same key before."""
-        return self.memory.recall(key, make)
-
-    def explain(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Map images `(B, 3, H, W)` and targets `(B, K)` to maps `(B, K, H, W)`, an image at a time."""
-        return self.explain_network(self.network, images, targets)
-
-    def explain_network(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
-        """Return what `explain` does, of a network that is shown this one's images differently."""
-        explainer = find_explainer(self.method.name)
-        single = zip(images.split(1), targets.split(1), strict=True)
-        maps = [explainer(network, image, k, seed=self.seed, **self.method.params) for image, k in single]
-        return torch.cat(maps)
-
-    def constant_terms(self, encoded: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each target's logit bias and what position codes hold of its logit, `(B, K)` each."""
-        bias = torch.full(targets.shape, float(getattr(self.network, "logit_bias", 0.0)), device=encoded.device)
-        position_term = getattr(self.network, "position_term", None)
-        if position_term is None:
-            return bias, torch.zeros_like(bias)
-        return bias, position_term(encoded, targets).detach()
-
-    def with_network(self, network: nn.Module) -> Prediction:
-        """Return the same explainer on another network."""
-        return replace(self, network=cast("Network", network), memory=Memory())
-
-
 def score_batch(
     network: Network,
-    method: Choice,
-    metrics: Sequence[Choice],
+    method: Choice[Explainer],
+    metrics: Sequence[Choice[Metric]],
     stimuli: Sequence[Stimulus],
     *,
     seed: int,
     device: torch.device,
-    kind: StimulusKind = SINGLE,
+    kind: StimulusKind,
     n_maps: int = 0,
     memory: Memory | None = None,
 ) -> list[ScoredStimulus]:
     """Explain stimuli of one shape, all targets in one call each, and score the attributions by every metric.
 
-    Stimuli are explained one at a time: the rounding of a batched convolution depends on the size of the batch,
-    and a difference in the eighth digit puts nearly equal pixels in another order, which shows in perturbation
-    curves.
+    Stimuli are explained one at a time, see `ExplainedModel.explain_network`.
 
     Args:
         network: On `device`.
@@ -142,12 +84,12 @@ def score_batch(
     images = torch.stack([stimulus.image for stimulus in stimuli]).to(device)
     targets = torch.stack([stimulus.targets for stimulus in stimuli]).to(device)  # (B, K)
     regions = torch.stack([stimulus.regions for stimulus in stimuli]).to(device)
-    prediction = Prediction(network, method, seed, Memory() if memory is None else memory)
+    model = ExplainedModel(network, method.entry, method.params, seed, Memory() if memory is None else memory)
     started = _now(device)
-    maps = explain_in_view(prediction.explain_network, network, kind, images, targets)
+    maps = kind.explain(model.explain_network, network, images, targets)
     seconds = (_now(device) - started) / targets.numel()
     given = _Given(maps, images, targets, regions, _counterfactuals(metrics, stimuli))
-    scored = [_score(prediction, metric, given) for metric in metrics]
+    scored = [_score(model, metric, given) for metric in metrics]
     return [
         ScoredStimulus(stimulus, maps[b, :n_maps].cpu(), tuple(of_metric[b] for of_metric in scored), seconds)
         for b, stimulus in enumerate(stimuli)
@@ -165,20 +107,21 @@ class _Given:
     counterfactuals: Sequence[Counterfactuals]
 
 
-def _counterfactuals(metrics: Sequence[Choice], stimuli: Sequence[Stimulus]) -> list[Counterfactuals]:
+def _counterfactuals(metrics: Sequence[Choice[Metric]], stimuli: Sequence[Stimulus]) -> list[Counterfactuals]:
     """Return the scenes without their parts, if a metric wants them: rendering takes longer than most metrics."""
-    if not any(find_metric(choice.name).info.needs_counterfactuals for choice in metrics):
+    if not any("counterfactuals" in choice.entry.info.needs for choice in metrics):
         return []
     return [stimulus.counterfactuals() for stimulus in stimuli if stimulus.counterfactuals is not None]
 
 
-def _score(prediction: Prediction, choice: Choice, given: _Given) -> list[StimulusScores]:
-    metric = find_metric(choice.name)
-    predict = prediction if metric.info.needs_predict else None
-    keywords: dict[str, Any] = {"seed": prediction.seed, **choice.params}
-    if metric.info.needs_counterfactuals:
+def _score(model: ExplainedModel, choice: Choice[Metric], given: _Given) -> list[StimulusScores]:
+    metric = choice.entry
+    keywords: dict[str, Any] = {"seed": model.seed, **choice.params}
+    if "counterfactuals" in metric.info.needs:
         keywords["counterfactuals"] = given.counterfactuals
-    scored = metric.score(given.maps, given.images, given.targets, given.regions, predict, **keywords)
+    scored = metric.score(
+        given.maps, given.images, given.targets, given.regions, model if metric.info.needs else None, **keywords
+    )
     values, chance = scored.values.tolist(), scored.chance.tolist()
     return [
         StimulusScores(

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bcos_eval.contract.plugins import find_metric
-from bcos_eval.stimuli.source import Unreadable
-from bcos_eval.store.facts import MethodFacts, MetricFacts, Settings, ShardFacts
+from bcos_eval.contract.explainer import Explainer
+from bcos_eval.stimuli import Unreadable
+from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardFacts
 from bcos_eval.store.shards import StoredShard, curve_table, unit_table
 
 from .choice import Choice
@@ -16,9 +16,6 @@ from .plan import Cell, Shard
 from .scoring import ScoredStimulus
 
 _SKIPPED = "skipped"
-_CONTROLS = frozenset({"random", "uniform", "center", "edges"})
-# protocols.md section 4.2: hits are counted per class.
-_MEANS_OVER_CLASSES = frozenset({"pointing_game"})
 
 
 def shard_of_rows(shard: Shard, entries: Sequence[ScoredStimulus | Unreadable], position: int) -> StoredShard:
@@ -49,27 +46,23 @@ def shard_of_rows(shard: Shard, entries: Sequence[ScoredStimulus | Unreadable], 
     )
 
 
-def method_facts(method: Choice) -> MethodFacts:
+def method_facts(method: Choice[Explainer]) -> MethodFacts:
     """Return what is stored of an explainer with its parameters."""
-    return MethodFacts(method.name, _settings(method), is_control=method.name in _CONTROLS)
+    return MethodFacts(method.name, method.settings, is_control=method.entry.info.family == "control")
 
 
 def _metric_facts(cell: Cell) -> MetricFacts:
-    info = find_metric(cell.metric.name).info
+    info = cell.metric.entry.info
     return MetricFacts(
         name=info.name,
         preset=info.preset,
         direction=info.direction,
-        settings=_settings(cell.metric),
+        settings=cell.metric.settings,
         pool=cell.kind.pool_suffix.removeprefix("+"),
-        is_mean_over_classes=info.name in _MEANS_OVER_CLASSES,
+        is_mean_over_classes=info.mean_over_classes,
         low=info.low if math.isfinite(info.low) else None,
         high=info.high if math.isfinite(info.high) else None,
     )
-
-
-def _settings(choice: Choice) -> Settings:
-    return tuple((key, choice.params[key]) for key in choice.changed)
 
 
 def _rows(entry: ScoredStimulus | Unreadable, position: int) -> Iterator[dict[str, Any]]:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from bcos_eval.stimuli.source import Unreadable
+from bcos_eval.stimuli import Unreadable
 from bcos_eval.store.examples import MAX_TARGETS
 from bcos_eval.store.shards import Store
 
 from .batch import BatchLimit
 from .example_maps import keep_examples
 from .plan import Task
-from .run_context import Workplace
+from .run_context import RunContext
 from .scoring import ScoredStimulus, score_batch
 from .shard_rows import shard_of_rows
 
 
 def compute(
-    workplace: Workplace, task: Task, store: Store, limit: BatchLimit, advance: Callable[[int], None]
+    context: RunContext, task: Task, store: Store, limit: BatchLimit, advance: Callable[[int], None]
 ) -> None:
     """Explain the stimuli of a task, score them by each of its metrics, and store the shards.
 
     Args:
-        workplace: Models and data.
+        context: Models and data.
         task: What to do.
         store: Where the shards go.
         limit: Stimuli per batch, which shrinks when memory runs out.
@@ -33,18 +33,18 @@ def compute(
         InputError: If a single stimulus does not fit into memory.
     """
     cell, first, stop = task.shards[0].cell, task.shards[0].first, task.shards[0].stop
-    entries = workplace.stimuli(cell.model, cell.kind, first, stop)
+    entries = context.stimuli(cell.model, cell.kind, first, stop)
     readable = [entry for entry in entries if not isinstance(entry, Unreadable)]
     score = functools.partial(
         score_batch,
-        workplace.network(cell.model),
+        context.network(cell.model),
         cell.method,
         [shard.cell.metric for shard in task.shards],
         kind=cell.kind,
-        seed=workplace.request.seed,
-        device=workplace.device,
+        seed=context.request.seed,
+        device=context.device,
         n_maps=MAX_TARGETS if first == 0 else 0,
-        memory=workplace.memory(cell.model),
+        memory=context.memory(cell.model),
     )
     scored: list[ScoredStimulus] = []
     for batch in limit.batches(readable):
@@ -52,10 +52,10 @@ def compute(
         advance(len(batch))
     for entry in entries:
         if isinstance(entry, Unreadable):
-            workplace.progress.note(f"skipped an image: {entry.reason}")
+            context.progress.note(f"skipped an image: {entry.reason}")
             advance(1)
     if first == 0:
-        keep_examples(workplace, cell, scored)
+        keep_examples(context, cell, scored)
     of_stimulus = {entry.stimulus.stimulus_id: entry for entry in scored}
     rows = [entry if isinstance(entry, Unreadable) else of_stimulus[entry.stimulus_id] for entry in entries]
     for position, shard in enumerate(task.shards):

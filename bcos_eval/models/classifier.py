@@ -37,6 +37,8 @@ class Classifier(nn.Module):
     """
 
     features: Callable[[Tensor], Tensor]
+    # So that no run has to try whether grids fit.
+    takes_any_size = True
 
     def __init__(
         self, *, is_bcos: bool, num_classes: int, input_size: int, probability: Probability | None = None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from bcos_eval.data.sample import Sample
-from bcos_eval.errors import IncompatibleError
+from bcos_eval.contract.metric import MetricInfo
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Param
+from bcos_eval.contract.stimulus import Stimulus
+from bcos_eval.data.sample import Dataset, Sample
+from bcos_eval.errors import IncompatibleError, UnreadableImageError
 from bcos_eval.seeding import derived_generator
 
 from .grids.compose import cell_regions, compose_grid
-from .stimulus import Stimulus
+from .kind import Material, PoolChoice, StimulusKind, Unreadable, register_stimulus
+from .network_views import check_takes_size
 
 CELLS_PER_SIDE = 2
 
@@ -100,3 +106,72 @@ def _drawn_mosaic(
             chosen.append(index)
     places = torch.randperm(len(chosen), generator=generator).tolist()
     return Mosaic(target, tuple(chosen[place] for place in places))
+
+
+@dataclass(frozen=True, slots=True)
+class MosaicSource:
+    """Mosaics of two images of a class and two of others.
+
+    Attributes:
+        dataset: Where the images come from.
+        mosaics: What each shows.
+    """
+
+    dataset: Dataset
+    mosaics: Sequence[Mosaic]
+
+    def __len__(self) -> int:
+        """Number of mosaics, those with unreadable images included."""
+        return len(self.mosaics)
+
+    def read(self, first: int, stop: int) -> Iterator[Stimulus | Unreadable]:
+        """Compose mosaics; one with an unreadable image keeps its place."""
+        for number, mosaic in enumerate(self.mosaics[first:stop], start=first):
+            yield self._composed(f"mosaic/{number:06d}", mosaic)
+
+    def _composed(self, stimulus_id: str, mosaic: Mosaic) -> Stimulus | Unreadable:
+        samples = []
+        for index in mosaic.indices:
+            try:
+                samples.append(self.dataset[index])
+            except UnreadableImageError as error:
+                return Unreadable(self.dataset.sample_ids[index], mosaic.target, str(error), stimulus_id)
+        return mosaic_stimulus(stimulus_id, mosaic, samples)
+
+
+@dataclass(frozen=True, slots=True)
+class MosaicKind(StimulusKind):
+    """Mosaics of 2 × 2 images."""
+
+    name = "mosaic"
+    per_shard = 10
+
+    @property
+    def label(self) -> str:
+        """`mosaic`."""
+        return self.name
+
+    @property
+    def plural(self) -> str:
+        """`mosaics`."""
+        return "mosaics"
+
+    def as_json(self) -> dict[str, Any]:
+        """The kind as plain values, for a shard's key."""
+        return {"name": self.name, "rule": "", "n": CELLS_PER_SIDE}
+
+    def source(self, material: Material) -> MosaicSource:
+        """Return as many mosaics as are wanted."""
+        labels = material.dataset.labels
+        return MosaicSource(
+            material.dataset, drawn_mosaics(labels, n_mosaics=material.n_samples, seed=material.seed)
+        )
+
+    def check_size(self, network: Network, device: torch.device) -> None:
+        """Refuse a network that takes no image of twice its native size."""
+        check_takes_size(network, CELLS_PER_SIDE * network.input_size, self.plural, device)
+
+
+@register_stimulus(MosaicKind.name)
+def _mosaic_kind(_info: MetricInfo, _params: Mapping[str, Param], _pool: PoolChoice) -> MosaicKind:
+    return MosaicKind()

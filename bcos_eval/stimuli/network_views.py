@@ -11,12 +11,41 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.contract.plugins import Network
+from bcos_eval.contract.network import Network, is_out_of_memory
+from bcos_eval.errors import IncompatibleError
 
 
 def is_split(network: object) -> bool:
     """Whether a network says what its last spatial features are."""
     return hasattr(network, "features") and hasattr(network, "head")
+
+
+def check_takes_size(network: Network, side: int, plural: str, device: torch.device) -> None:
+    """Refuse a network that takes no images of a size; one that says `takes_any_size` is not tried.
+
+    Args:
+        network: The network.
+        side: Side of the images in pixels.
+        plural: What they are, for the message.
+        device: Where to try.
+
+    Raises:
+        IncompatibleError: If it fails on a black image; the message says what it said and names other presets.
+    """
+    if getattr(network, "takes_any_size", False):
+        return
+    try:
+        with torch.no_grad():
+            network(network.encode(torch.zeros(1, 3, side, side, device=device)))
+    except Exception as error:  # a user's code may raise anything
+        if is_out_of_memory(error):
+            raise
+        first_line = str(error).partition("\n")[0]
+        raise IncompatibleError(
+            f"model '{network.name}' does not take {plural} of {side}×{side} pixels ({first_line}); use "
+            "grid_pg/rescaled, grid_pg/bcosification_strided or grid_pg/aloe_strided, which show it "
+            f"{network.input_size}×{network.input_size}."
+        ) from error
 
 
 class NetworkView(nn.Module):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.plugins import Network
+from bcos_eval.contract.network import Network
 from bcos_eval.data import Dataset, Sample
 from bcos_eval.errors import InputError, UnreadableImageError
 from bcos_eval.store.arrays import load_arrays, save_arrays

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from bcos_eval.contract.metric import MetricInfo
+from bcos_eval.contract.params import Param
+from bcos_eval.contract.stimulus import Counterfactuals, Stimulus
 from bcos_eval.data.sample import CounterfactualDataset, Dataset, Sample
 from bcos_eval.errors import UnreadableImageError
 
-from .stimulus import Counterfactuals, Stimulus
+from .kind import Material, PoolChoice, StimulusKind, Unreadable, register_stimulus
 
 
 def balanced_order(labels: Sequence[int]) -> list[int]:
@@ -73,29 +78,61 @@ def stimulus_at(dataset: Dataset, index: int) -> Stimulus:
     return single_stimulus(dataset[index], functools.partial(dataset.counterfactuals, index))
 
 
-def single_stimuli(
-    dataset: Dataset,
-    indices: Iterable[int],
-    *,
-    on_unreadable: Callable[[int, UnreadableImageError], None] | None = None,
-) -> Iterator[Stimulus]:
-    """The samples at some positions of a dataset as stimuli, read one at a time.
+@dataclass(frozen=True, slots=True)
+class SingleSource:
+    """Single images, one class after the other in turn.
 
-    Args:
-        dataset: Where the samples come from.
-        indices: Positions in dataset order, for example from `balanced_order`.
-        on_unreadable: Called with the position and the error of an image that cannot be read, which is then
-            left out; without it the error is raised.
-
-    Raises:
-        UnreadableImageError: If an image cannot be read and `on_unreadable` is not given.
+    Attributes:
+        dataset: Where they come from.
+        indices: Their positions in the dataset.
     """
-    for index in indices:
-        try:
-            stimulus = stimulus_at(dataset, index)
-        except UnreadableImageError as error:
-            if on_unreadable is None:
-                raise
-            on_unreadable(index, error)
-            continue
-        yield stimulus
+
+    dataset: Dataset
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        """Number of images, unreadable ones included."""
+        return len(self.indices)
+
+    def read(self, first: int, stop: int) -> Iterator[Stimulus | Unreadable]:
+        """Read images; an unreadable one keeps its place."""
+        for index in self.indices[first:stop]:
+            try:
+                yield stimulus_at(self.dataset, index)
+            except UnreadableImageError as error:
+                yield Unreadable(self.dataset.sample_ids[index], self.dataset.labels[index], str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class SingleKind(StimulusKind):
+    """Single images, as balanced over classes as the data allow."""
+
+    name = "single"
+
+    @property
+    def label(self) -> str:
+        """`single`."""
+        return self.name
+
+    @property
+    def plural(self) -> str:
+        """`images`."""
+        return "images"
+
+    @property
+    def needs_regions(self) -> bool:
+        """An image does not say where its object is."""
+        return True
+
+    def as_json(self) -> dict[str, Any]:
+        """The kind as plain values, for a shard's key."""
+        return {"name": self.name, "rule": "", "n": 1}
+
+    def source(self, material: Material) -> SingleSource:
+        """Return at most as many images as are wanted."""
+        return SingleSource(material.dataset, balanced_order(material.dataset.labels)[: material.n_samples])
+
+
+@register_stimulus(SingleKind.name)
+def _single_kind(_info: MetricInfo, _params: Mapping[str, Param], _pool: PoolChoice) -> SingleKind:
+    return SingleKind()

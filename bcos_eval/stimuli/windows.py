@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import EllipsisType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bcos_eval.contract.plugins import Network
+from bcos_eval.contract.network import Network
 
-from .network_views import CellNetwork, MaskedInput, PartNetwork
-from .source import StimulusKind
-
-# (network, images (B, 3, H, W), targets (B, K)) -> maps (B, K, H, W)
-Explain = Callable[[Network, Tensor, Tensor], Tensor]
-
-
-def explain_in_view(
-    explain: Explain, network: Network, kind: StimulusKind, images: Tensor, targets: Tensor
-) -> Tensor:
-    """Return the attributions of stimuli the way their kind wants the network to see them.
-
-    Args:
-        explain: Makes the attributions of a network.
-        network: The network to explain.
-        kind: What the stimuli are.
-        images: `(B, 3, H, W)` in [0, 1].
-        targets: `(B, K)`; for the views of disconnected cells the classes of the first and the last cell, K = 2.
-
-    Returns:
-        Signed maps `(B, K, H, W)`.
-
-    Raises:
-        ValueError: If cells of an odd side are to be seen through windows.
-    """
-    if kind.view == "strided":
-        return explain_windows(explain, network, images, targets, kind.n)
-    if kind.view == "strided_padded":
-        return explain_padded_windows(explain, network, images, targets, kind.n)
-    if kind.view in ("difull", "dipart"):
-        return _explain_corners(explain, network, kind, images, targets)
-    return explain(network, images, targets)
+from .kind import Explain
+from .network_views import MaskedInput
 
 
 def explain_windows(explain: Explain, network: Network, images: Tensor, targets: Tensor, n: int) -> Tensor:
     """Return the mean over all windows of a cell's size that cover a pixel, half a cell apart (ALOE).
 
-    Arguments as for `explain_in_view`, with `n` cells per side.
+    Args:
+        explain: Makes the attributions of a network.
+        network: The network to explain.
+        images: Grids `(B, 3, H, W)` in [0, 1].
+        targets: `(B, K)`.
+        n: Cells per side.
+
+    Returns:
+        Signed maps `(B, K, H, W)`.
+
+    Raises:
+        ValueError: If cells have an odd side.
     """
     side = images.shape[-1] // n
     total = images.new_zeros(*targets.shape, *images.shape[-2:])
@@ -63,7 +44,7 @@ def explain_padded_windows(explain: Explain, network: Network, images: Tensor, t
     """Return the sum over windows of a cell's size, half a cell apart, that begin half a cell outside.
 
     Outside, the network's input is zero, which is no colour to a B-cos network. Each pixel is in four windows.
-    Arguments as for `explain_in_view`, with `n` cells per side.
+    Arguments and errors as for `explain_windows`.
 
     Source: Arya et al., B-cosification (NeurIPS 2024).
     """
@@ -91,15 +72,3 @@ def window_slices(image_side: int, window_side: int) -> Iterator[tuple[EllipsisT
     for top in starts:
         for left in starts:
             yield ..., slice(top, top + window_side), slice(left, left + window_side)
-
-
-def _explain_corners(
-    explain: Explain, network: Network, kind: StimulusKind, images: Tensor, targets: Tensor
-) -> Tensor:
-    """Explain the first target by the network of the top left cell, the last by that of the bottom right one."""
-    view = CellNetwork if kind.view == "difull" else PartNetwork
-    maps = [
-        explain(view(network, kind.n, place, place), images, targets[:, k : k + 1])
-        for k, place in enumerate((0, kind.n - 1))
-    ]
-    return torch.cat(maps, 1)

@@ -46,7 +46,7 @@ class MethodFacts:
     @property
     def settings_text(self) -> str:
         """The settings in one word, empty where there are none: `kernel_size=1,n_samples=100`."""
-        return ",".join(f"{key}={value}" for key, value in self.settings)
+        return settings_text(self.settings)
 
     @property
     def label(self) -> str:
@@ -56,7 +56,7 @@ class MethodFacts:
             >>> MethodFacts("lime", (("n_samples", 100),)).label
             'lime(n_samples=100)'
         """
-        return _labelled(self.name, self.settings_text)
+        return labelled(self.name, self.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,7 @@ class MetricFacts:
             >>> MetricFacts("grid_pg", "bcos_v2", "higher", (("n", 2),), pool="shared").preset_label
             'bcos_v2(n=2)+shared'
         """
-        settings = ",".join(f"{key}={value}" for key, value in self.settings)
-        return _labelled(self.preset, settings) + (f"+{self.pool}" if self.pool else "")
+        return labelled(self.preset, self.settings) + (f"+{self.pool}" if self.pool else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,5 +213,11 @@ def _settings_in_label(text: str, params: Mapping[str, Param]) -> tuple[Settings
     return tuple(settings), rest if settings else text
 
 
-def _labelled(name: str, settings: str) -> str:
-    return f"{name}({settings})" if settings else name
+def settings_text(settings: Settings) -> str:
+    """Return parameters and their values in one word: `kernel_size=1,n_samples=100`."""
+    return ",".join(f"{key}={value}" for key, value in settings)
+
+
+def labelled(name: str, settings: Settings) -> str:
+    """Return a name with the parameters that belong to it, in brackets."""
+    return f"{name}({settings_text(settings)})" if settings else name

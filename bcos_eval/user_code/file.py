@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import cast
 
 import torch
 
-from bcos_eval.contract.plugins import Explainer, Metric, default_presets, explainers, metrics
+from bcos_eval.contract.explainer import Explainer
+from bcos_eval.contract.metric import Metric
+from bcos_eval.contract.plugins import default_presets, explainers, metrics
 from bcos_eval.errors import InputError, unknown_name
 
 _SUFFIX = ".py"
@@ -161,9 +162,7 @@ def _run(path: Path, sources: Mapping[Path, bytes], digest: str) -> UserFile:
 @contextmanager
 def _registrations() -> Iterator[tuple[dict[str, Explainer], dict[str, Metric]]]:
     """Take out of the registries, at the end, what the block put in, and hand it over."""
-    known_explainers = cast("dict[str, Explainer]", explainers())
-    known_metrics = cast("dict[str, Metric]", metrics())
-    presets = cast("dict[str, str]", default_presets())
+    known_explainers, known_metrics, presets = explainers(), metrics(), default_presets()
     before = dict(known_explainers), dict(known_metrics), dict(presets)
     new: tuple[dict[str, Explainer], dict[str, Metric]] = {}, {}
     try:

@@ -3,112 +3,71 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.plugins import (
-    Counterfactuals,
-    Metric,
-    Param,
-    Predict,
-    Scored,
-    StimulusKind,
-    View,
-    map_statuses,
-)
+from bcos_eval.contract.metric import Batch, Direction, Metric, MetricInfo, Scored
+from bcos_eval.contract.params import Param
+from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
 from bcos_eval.errors import InputError
 
 # What a metric is of when it comes without presets.
-OWN_PRESET = "own"
+USER_PRESET = "own"
 # What a function may ask for, by the names of its arguments.
 _ARGUMENTS = ("maps", "images", "targets", "regions", "predict", "seed")
 # How grids are drawn for a function that scores grids, as for `grid_pg`.
-_GRID_DEFAULTS: Mapping[str, Param] = {"pool": "bcos_v2", "n": 3}
+_GRID_DEFAULTS: Mapping[str, Param] = {"rule": "bcos_v2", "n": 3}
 _ALLOWED = {"stimulus": ("single", "grid"), "direction": ("higher", "lower")}
 
 
 @dataclass(frozen=True, slots=True)
-class OwnMetricInfo:
-    """What is known of a function before it is called; see `bcos_eval.contract.plugins.MetricInfo`."""
-
-    name: str
-    preset: str
-    stimulus: StimulusKind
-    needs_predict: bool
-    direction: Literal["higher", "lower"]
-    chance: float | None
-    source: str
-    defaults: Mapping[str, Param]
-    needs_explain: bool = False
-    needs_counterfactuals: bool = False
-    view: View = "plain"
-    note: str = ""
-    low: float = -float("inf")
-    high: float = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class OwnScored:
-    """The scores of a batch; see `bcos_eval.contract.plugins.Scored`."""
-
-    values: Tensor
-    status: tuple[tuple[str, ...], ...]
-    chance: Tensor
-    curves: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OwnMetric:
-    """A function with the contract of metrics.
+class _UserScore:
+    """A user's function as a scoring function of the suite.
 
     Attributes:
-        info: Name, direction, needs.
-        function: Takes some of maps, images, targets, regions, predict and seed, by name.
+        name: How tables call the metric.
+        function: Takes some of maps, images, targets, regions, predict and seed, by name, and its own parameters.
         arguments: Which.
+        chance: Score of a map that knows nothing, None where unknown.
     """
 
-    info: OwnMetricInfo
+    name: str
     function: Callable[..., Any]
     arguments: tuple[str, ...]
+    chance: float | None
 
-    def score(
-        self,
-        maps: Tensor,
-        images: Tensor,
-        targets: Tensor,
-        regions: Tensor,
-        predict: Predict | None = None,
-        *,
-        seed: int = 0,
-        counterfactuals: Sequence[Counterfactuals] = (),
-        **params: Param,
-    ) -> Scored:
-        """Score B stimuli with K targets each.
-
-        A score that is not finite, or of a map that is not, has the status `nonfinite`.
+    def __call__(self, batch: Batch, **params: Param) -> Scored:
+        """Score a batch; a score that is not finite, or of a map that is not, has the status `nonfinite`.
 
         Raises:
             InputError: If the function gives anything but scores `(B, K)`.
         """
-        given = {"maps": maps, "images": images, "targets": targets, "regions": regions, "predict": predict}
-        wanted = {**given, "seed": seed, **params}
-        scores = self.function(**{key: value for key, value in wanted.items() if key in self.arguments})
-        if all(hasattr(scores, part) for part in ("values", "status", "chance")) and not isinstance(
-            scores, Tensor
-        ):
-            return cast("Scored", scores)
-        if not isinstance(scores, Tensor) or scores.shape != targets.shape:
+        given = {
+            "maps": batch.maps.float(),
+            "images": batch.images,
+            "targets": batch.targets,
+            "regions": batch.regions,
+            "predict": batch.given_model,
+            "seed": batch.seed,
+            **params,
+        }
+        scores = self.function(**{key: value for key, value in given.items() if key in self.arguments})
+        if isinstance(scores, Scored):
+            return scores
+        if not isinstance(scores, Tensor) or scores.shape != batch.targets.shape:
             found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise InputError(
-                f"metric '{self.info.name}' gave {found}; give a tensor (B, K), {tuple(targets.shape)}."
+                f"metric '{self.name}' gave {found}; give a tensor (B, K), {tuple(batch.targets.shape)}."
             )
         values = scores.detach().double().cpu()
-        chance = torch.full_like(values, torch.nan if self.info.chance is None else self.info.chance)
-        return OwnScored(values, map_statuses(maps, nonfinite=~scores.isfinite()), chance)
+        nonfinite = is_nonfinite(batch.maps) | ~values.isfinite().to(batch.maps.device)
+        statuses = map_statuses(batch.maps, {Status.ZERO_MAP: is_zero(batch.maps), Status.NONFINITE: nonfinite})
+        chance = torch.full_like(values, torch.nan if self.chance is None else self.chance)
+        return Scored(values, statuses, chance)
 
 
 def metric_of(name: str, function: object, *, source: str) -> Metric:
@@ -121,8 +80,8 @@ def metric_of(name: str, function: object, *, source: str) -> Metric:
     Raises:
         InputError: If it cannot be called so.
     """
-    if hasattr(function, "info") and callable(getattr(function, "score", None)):
-        return cast("Metric", function)
+    if isinstance(function, Metric):
+        return function
     if not callable(function) or inspect.isclass(function):
         raise InputError(
             f"metric '{name}' is of type {type(function).__name__}; give a function of {', '.join(_ARGUMENTS)}."
@@ -136,17 +95,20 @@ def metric_of(name: str, function: object, *, source: str) -> Metric:
             f"{f'; give {unknown[0]} a number or a text as default' if unknown else ''}."
         )
     stimulus = _stated(name, function, "stimulus")
-    info = OwnMetricInfo(
+    chance = getattr(function, "chance", None)
+    info = MetricInfo(
         name=name,
-        preset=OWN_PRESET,
-        stimulus=cast("StimulusKind", stimulus),
-        needs_predict="predict" in signature,
-        direction=cast('Literal["higher", "lower"]', _stated(name, function, "direction")),
-        chance=getattr(function, "chance", None),
+        preset=USER_PRESET,
+        stimulus=stimulus,
+        direction=cast("Direction", _stated(name, function, "direction")),
+        low=-float("inf"),
+        high=float("inf"),
+        chance=chance,
         source=source,
         defaults={**(_GRID_DEFAULTS if stimulus == "grid" else {}), **params},
+        needs=("model",) if "predict" in signature else (),
     )
-    return OwnMetric(info, function, tuple(signature))
+    return Metric(info, _UserScore(name, function, tuple(signature), chance))
 
 
 def _stated(name: str, function: object, attribute: str) -> str:

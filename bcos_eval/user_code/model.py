@@ -89,7 +89,7 @@ def make_module(reference: Reference) -> nn.Module:
     return module
 
 
-def load_own_model(
+def load_user_model(
     text: str,
     *,
     weights: str | None,

@@ -7,23 +7,15 @@ import inspect
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
-from bcos_eval.contract.plugins import (
-    Explainer,
-    Metric,
-    Param,
-    default_presets,
-    explainers,
-    find_explainer,
-    find_metric,
-    make_explainer,
-    metrics,
-    offer_explainer,
-    offer_metric,
-)
+from bcos_eval.contract.explainer import Explainer, ExplainerInfo
+from bcos_eval.contract.metric import Metric
+from bcos_eval.contract.params import Param, limits_of
+from bcos_eval.contract.plugins import default_presets, explainers, find_explainer, find_metric, metrics
 from bcos_eval.errors import InputError
 
 from .file import UserFile, is_reference, load_file, named_object, parse_reference
@@ -42,8 +34,6 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def explainer_named(text: str) -> Explainer:
     """Return a registered explainer, or the one that `FILE.py:NAME` names, which runs the file.
 
-    One from a file is also offered to `find_explainer`, under the name it has in tables.
-
     Raises:
         InputError: If there is none, or the file cannot be loaded.
     """
@@ -54,14 +44,11 @@ def explainer_named(text: str) -> Explainer:
     explainer = _registered_explainer(file, reference.name) or explainer_of(
         reference.short, named_object(reference, file, "method"), source=str(reference.path)
     )
-    offer_explainer(explainer, file.digest)
-    return explainer
+    return replace(explainer, code=file.digest)
 
 
 def metric_named(text: str) -> Metric:
     """Return a registered metric, or the one that `FILE.py:NAME` names, which runs the file.
-
-    One from a file is also offered to `find_metric`, under the name it has in tables.
 
     Raises:
         InputError: If there is none, or the file cannot be loaded.
@@ -73,43 +60,41 @@ def metric_named(text: str) -> Metric:
     metric = _registered_metric(file, reference.name) or metric_of(
         reference.short, named_object(reference, file, "metric"), source=str(reference.path)
     )
-    offer_metric(metric, file.digest)
-    return metric
+    return replace(metric, code=file.digest)
 
 
-def offered_methods(given: GivenNames) -> list[str]:
-    """Return the names of explainers; functions among them are offered under their own or the given names.
+def given_explainers(given: GivenNames) -> list[str | Explainer]:
+    """Return names of explainers as they are, and functions as explainers under their own or the given names.
 
     Nothing is known of what a function depends on, so its results are never taken for those of another call.
 
     Raises:
         InputError: If a function has no name, or one that is taken.
     """
-    names = []
+    found: list[str | Explainer] = []
     for name, entry in _entries(given):
-        if not isinstance(entry, str):
-            _check_name("method", name, explainers())
-            offer_explainer(explainer_of(name, entry, source=_SOURCE_OF_FUNCTIONS), uuid.uuid4().hex)
-        names.append(entry if isinstance(entry, str) else name)
-    return names
+        if isinstance(entry, str):
+            found.append(entry)
+            continue
+        _check_name("method", name, explainers())
+        found.append(replace(explainer_of(name, entry, source=_SOURCE_OF_FUNCTIONS), code=uuid.uuid4().hex))
+    return found
 
 
-def offered_metrics(given: GivenNames) -> list[str]:
-    """Return the names of metrics; functions among them are offered, as by `offered_methods`.
+def given_metrics(given: GivenNames) -> list[str | Metric]:
+    """Return names of metrics as they are, and functions as metrics, as `given_explainers` does.
 
     Raises:
         InputError: If a function has no name, or one that is taken.
     """
-    names = []
+    found: list[str | Metric] = []
     for name, entry in _entries(given):
         if isinstance(entry, str):
-            names.append(entry)
+            found.append(entry)
             continue
         _check_name("metric", name, [*default_presets(), *(key.split("/")[0] for key in metrics())])
-        metric = metric_of(name, entry, source=_SOURCE_OF_FUNCTIONS)
-        offer_metric(metric, uuid.uuid4().hex)
-        names.append(f"{metric.info.name}/{metric.info.preset}")
-    return names
+        found.append(replace(metric_of(name, entry, source=_SOURCE_OF_FUNCTIONS), code=uuid.uuid4().hex))
+    return found
 
 
 def explainer_of(name: str, function: object, *, source: str = _SOURCE_OF_FUNCTIONS) -> Explainer:
@@ -120,8 +105,8 @@ def explainer_of(name: str, function: object, *, source: str = _SOURCE_OF_FUNCTI
     Raises:
         InputError: If it cannot be called so.
     """
-    if hasattr(function, "info") and hasattr(function, "check") and callable(function):
-        return cast("Explainer", function)
+    if isinstance(function, Explainer):
+        return function
     if not callable(function) or inspect.isclass(function):
         raise InputError(
             f"method '{name}' is of type {type(function).__name__}; give a function (model, images, targets)."
@@ -133,13 +118,14 @@ def explainer_of(name: str, function: object, *, source: str = _SOURCE_OF_FUNCTI
     if len(positional) < _N_CONTRACT_ARGUMENTS or without:
         wanted = f"; give {', '.join(without)} a default" if without else ""
         raise InputError(f"method '{name}' must take (model, images, targets){wanted}.")
-    return make_explainer(
-        name,
-        _checked_maps(name, function),
+    info = ExplainerInfo(
+        name=name,
         source=source,
         defaults={argument.name: argument.default for argument in rest if isinstance(argument.default, Param)},
+        limits=limits_of(function),
         stochastic=any(argument.name == "seed" for argument in arguments),
     )
+    return Explainer(info, _checked_maps(name, function))
 
 
 def _entries(given: GivenNames) -> Iterator[tuple[str, Given]]:
@@ -186,7 +172,7 @@ def _checked_maps(name: str, function: Callable[..., Any]) -> Callable[..., Tens
 def _registered_explainer(file: UserFile, name: str) -> Explainer | None:
     function = getattr(file.module, name, None)
     for known, explainer in file.explainers.items():
-        if known == name or (function is not None and getattr(explainer, "attribute", None) is function):
+        if known == name or (function is not None and explainer.attribute is function):
             return explainer
     return None
 
@@ -195,7 +181,7 @@ def _registered_metric(file: UserFile, name: str) -> Metric | None:
     """The metric called so, or of the function called so; of several presets the one registered first."""
     function = getattr(file.module, name, None)
     for key, metric in file.metrics.items():
-        same = function is not None and getattr(metric, "function", None) is function
+        same = function is not None and metric.function is function
         if same or name in (key, metric.info.name):
             return metric
     return None

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..map_status import is_nonfinite, is_zero, map_statuses
-from ..registry import Batch, Scored, Status
+from bcos_eval.contract.metric import Batch, Scored
+from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
 
 
 def scored_distribution(masses: Tensor, batch: Batch, score_of: Callable[[Tensor], Tensor]) -> Scored:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..map_status import is_nonfinite
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.statuses import is_nonfinite
+
 from .mass_distribution import scored_distribution
 
 
@@ -37,7 +38,6 @@ def _info(preset: str) -> MetricInfo:
         name="sparseness",
         preset=preset,
         stimulus="single",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,

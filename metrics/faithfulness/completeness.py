@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..map_status import is_nonfinite, is_zero, map_statuses
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, Status, register_metric
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
 
 # protocols.md 11: below a logit of 1 the residual counts absolutely.
 SMALLEST_SCALE = 1.0
@@ -44,13 +44,12 @@ def completeness_residual(
         name="completeness",
         preset="default",
         stimulus="single",
-        needs_predict=True,
+        needs=("model", "explainer"),
         direction="lower",
         low=0.0,
         high=float("inf"),
         chance=None,
         source="Böhle et al. 2024, B-cos Alignment, equations 9 to 11",
-        needs_explain=True,
         scale_invariant=False,
     ),
     recommended=True,
@@ -62,7 +61,7 @@ def _score(batch: Batch) -> Scored:
     completeness are measured by the same definition: a zero map scores near 1 where the evidence is large, and one
     on another scale (`uniform`) whatever its sum is. Zero and constant maps are marked and judged like any other.
     """
-    explained, targets = batch.explained, batch.targets
+    explained, targets = batch.model, batch.targets
     encoded = explained.encode(batch.images)
     with torch.no_grad():
         logits = explained.logits(encoded).gather(1, targets.to(encoded.device))

@@ -19,12 +19,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.types import Counterfactuals, Predict
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.explained_model import ExplainedModel, content_key, memory_of
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
+from bcos_eval.contract.stimulus import Counterfactuals
 
-from ..map_status import is_constant, is_nonfinite, is_zero, map_statuses
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, Status, register_metric
-from .remembered import content_key, memory_of
 from .removal_drops import attribution_of
 from .single_deletion import centred_ranks, rank_correlation
 
@@ -78,12 +79,12 @@ def wasted_share(maps: Tensor, idle: Tensor) -> Tensor:
 
 @torch.no_grad()
 def counterfactual_logits(
-    predict: Predict, image: Tensor, counterfactuals: Counterfactuals, *, batch_size: int
+    model: ExplainedModel, image: Tensor, counterfactuals: Counterfactuals, *, batch_size: int
 ) -> Tensor:
     """Return the logits of the image, then of the scene without each part, `(1 + R, classes)`.
 
     Args:
-        predict: The model.
+        model: The model.
         image: Pixels `(3, H, W)` in [0, 1].
         counterfactuals: The scene without its parts.
         batch_size: Pictures per forward pass; does not change the result, up to rounding.
@@ -96,9 +97,9 @@ def counterfactual_logits(
     pictures = torch.cat([image[None], counterfactuals.images.to(image)])
 
     def ask() -> Tensor:
-        return torch.cat([predict.logits(predict.encode(part)) for part in pictures.split(batch_size)])
+        return torch.cat([model.logits(model.encode(part)) for part in pictures.split(batch_size)])
 
-    return memory_of(predict, "logits")(content_key(pictures, batch_size), ask)
+    return memory_of(model, "logits")(content_key(pictures, batch_size), ask)
 
 
 def _masses_and_drops(batch: Batch, b: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,19 +118,18 @@ def _info(
         name="counterfactual_deletion",
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model", "counterfactuals"),
         direction=direction,
         low=low,
         high=1.0,
         chance=chance,
         source=_SOURCE,
         defaults={"batch_size": DEFAULT_BATCH_SIZE},
-        needs_counterfactuals=True,
     )
 
 
 @register_metric(_info("partial_spearman", "higher", -1.0, 0.0), recommended=True)
-def _score_given_size(batch: Batch, *, batch_size: int) -> Scored:
+def _score_given_size(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the rank correlation of attribution and drop that the sizes of the parts do not explain.
 
     Large parts collect much attribution of any kind and change much: a map that knows sizes only would score above
@@ -146,7 +146,7 @@ def _score_given_size(batch: Batch, *, batch_size: int) -> Scored:
 
 
 @register_metric(_info("spearman", "higher", -1.0, "area"))
-def _score_plain(batch: Batch, *, batch_size: int) -> Scored:
+def _score_plain(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the rank correlation of attribution and drop.
 
     Its chance level is that of the sizes of the parts, which a constant map scores. Equal sums or equal drops, a
@@ -160,7 +160,7 @@ def _score_plain(batch: Batch, *, batch_size: int) -> Scored:
 
 
 @register_metric(_info("wasted", "lower", 0.0, "area"))
-def _score_wasted(batch: Batch, *, batch_size: int) -> Scored:
+def _score_wasted(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the share of the positive attribution on parts whose absence changes the logit by next to nothing.
 
     That is by at most 1 % of the largest change that a part of the same scene makes. The chance level is the share

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
 from bcos_eval.seeding import derived_generator, image_key
 
-from ..map_status import is_constant, is_nonfinite, is_zero, map_statuses
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, Status, register_metric
 from .removal_drops import sums_and_drops
 
 # protocols.md 8: cells of 14×14 pixels of a 224×224 image.
@@ -73,7 +74,7 @@ def random_cells(image: Tensor, *, n_samples: int, seed: int = 0) -> Tensor:
         name="faithfulness_correlation",
         preset="superpixels",
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction="higher",
         low=-1.0,
         high=1.0,
@@ -83,7 +84,7 @@ def random_cells(image: Tensor, *, n_samples: int, seed: int = 0) -> Tensor:
     ),
     recommended=True,
 )
-def _score(batch: Batch, *, n_samples: int, batch_size: int) -> Scored:
+def _score(batch: Batch, *, n_samples: Count, batch_size: Count) -> Scored:
     """Score Pearson's correlation of attribution sums and logit drops over random sets of cells turned black.
 
     All targets and explainers of an image see the same sets. Equal sums or equal drops score NaN with status

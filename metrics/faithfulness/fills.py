@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from bcos_eval.contract.types import Predict
+from bcos_eval.contract.explained_model import ExplainedModel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
@@ -61,13 +61,13 @@ def rise_blurred(encoded: Tensor) -> Tensor:
     return F.conv2d(encoded, kernel, padding=RISE_KERNEL // 2, groups=encoded.shape[1])
 
 
-def rgb_zero(predict: Predict, images: Tensor) -> Tensor:
+def rgb_zero(model: ExplainedModel, images: Tensor) -> Tensor:
     """Return network input whose colour channels are 0, as IDSDS removes pixels.
 
     That is the mean colour for networks with standardised input, and black for B-cos networks, whose inverse
     channels are appended afterwards.
     """
-    encoded = predict.encode(torch.zeros_like(images))
+    encoded = model.encode(torch.zeros_like(images))
     appends_inverse = encoded.shape[1] == 2 * images.shape[1]
     return encoded if appends_inverse else torch.zeros_like(encoded)
 

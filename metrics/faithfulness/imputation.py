@@ -9,7 +9,7 @@ from scipy.sparse import csc_array
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from ..precision import in_float64
+from bcos_eval.contract.exactness import in_float64
 
 # Rong et al. 2022: what a direct and what a diagonal neighbour weighs.
 DIRECT_WEIGHT = 1 / 6

@@ -7,11 +7,13 @@ from typing import Literal
 
 from torch import Tensor
 
+from bcos_eval.contract.explained_model import memory_of
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+
 from ..ranking import least_first, most_first
-from ..registry import Batch, MetricInfo, Scored, register_metric
 from .fills import rgb_zero
 from .perturbation import Perturbation, perturbation_curves, scored_curves
-from .remembered import memory_of
 
 # idsds@8e84200 incremental_deletion.py: fractions 0/32 … 31/32, the whole image is never removed.
 N_FRACTIONS = 32
@@ -28,7 +30,7 @@ def _info(preset: str, direction: Literal["higher", "lower"]) -> MetricInfo:
         name="incremental_deletion",
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction=direction,
         low=0.0,
         high=1.0,
@@ -39,7 +41,7 @@ def _info(preset: str, direction: Literal["higher", "lower"]) -> MetricInfo:
 
 
 @register_metric(_info("idsds", "higher"), recommended=True)
-def _score_ascending(batch: Batch, *, batch_size: int) -> Scored:
+def _score_ascending(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the plain mean of the curve, least important pixels first; higher is better.
 
     The probability is the softmax for every network, as in the source, and removed pixels are 0 in the colour
@@ -50,7 +52,7 @@ def _score_ascending(batch: Batch, *, batch_size: int) -> Scored:
 
 
 @register_metric(_info("idsds_descending", "lower"))
-def _score_descending(batch: Batch, *, batch_size: int) -> Scored:
+def _score_descending(batch: Batch, *, batch_size: Count) -> Scored:
     """Score as `idsds` does, most important pixels first; lower is better."""
     return _scored(batch, most_first, batch_size)
 

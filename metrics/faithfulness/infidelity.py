@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
 from bcos_eval.seeding import derived_generator, image_key
 
-from ..map_status import is_nonfinite, is_zero, map_statuses
-from ..registry import Batch, MetricInfo, Scored, Status, register_metric
 from .removal_drops import sums_and_drops
 
 # A sixteenth of the image per patch.
@@ -64,7 +65,7 @@ def _info(preset: str, *, scale_invariant: bool) -> MetricInfo:
         name="infidelity",
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction="lower",
         low=0.0,
         high=float("inf"),
@@ -76,7 +77,7 @@ def _info(preset: str, *, scale_invariant: bool) -> MetricInfo:
 
 
 @register_metric(_info("default", scale_invariant=False), recommended=True)
-def _score_absolute(batch: Batch, *, n_samples: int, batch_size: int) -> Scored:
+def _score_absolute(batch: Batch, *, n_samples: Count, batch_size: Count) -> Scored:
     """Score the mean squared difference of a patch's attribution and the target's logit drop, in squared logits.
 
     The attribution is taken to be a contribution, which already holds the factor of the input, as those of B-cos
@@ -89,7 +90,7 @@ def _score_absolute(batch: Batch, *, n_samples: int, batch_size: int) -> Scored:
 
 
 @register_metric(_info("normalised", scale_invariant=True))
-def _score_normalised(batch: Batch, *, n_samples: int, batch_size: int) -> Scored:
+def _score_normalised(batch: Batch, *, n_samples: Count, batch_size: Count) -> Scored:
     """Score as `default` does after the map is given the scale that suits it best, a negative one too."""
     sums, drops = _sums_and_drops(batch, n_samples, batch_size)
     return _scored(batch, squared_errors(best_scale(sums, drops)[..., None] * sums, drops))

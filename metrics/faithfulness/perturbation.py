@@ -9,11 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.types import Predict
-
-from ..map_status import is_nonfinite, is_zero, map_statuses
-from ..registry import Batch, Scored, Status
-from .remembered import Remember, compute_anew, content_key
+from bcos_eval.contract.explained_model import ExplainedModel, Remember, compute_anew, content_key
+from bcos_eval.contract.metric import Batch, Scored
+from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
 
 # On a CPU, larger passes outgrow the cache: ResNet-50 took 1.6 times as long per image of 224×224 in passes of 48
 # as in passes of 4.
@@ -162,14 +160,14 @@ def stepped_counts(n_pixels: int, step: int) -> tuple[int, ...]:
     return (*range(0, n_pixels, step), n_pixels)
 
 
-def encoded_probability(predict: Predict) -> Callable[[Tensor], Tensor]:
+def encoded_probability(model: ExplainedModel) -> Callable[[Tensor], Tensor]:
     """Return the model's probabilities as a function of network input."""
-    return lambda encoded: predict.probability(predict.logits(encoded))
+    return lambda encoded: model.probability(model.logits(encoded))
 
 
-def pixel_probability(predict: Predict) -> Callable[[Tensor], Tensor]:
+def pixel_probability(model: ExplainedModel) -> Callable[[Tensor], Tensor]:
     """Return the model's probabilities as a function of pixels in [0, 1]."""
-    return lambda images: predict.probability(predict.logits(predict.encode(images)))
+    return lambda images: model.probability(model.logits(model.encode(images)))
 
 
 def normalised_area(curves: Tensor, counts: Sequence[int] | None = None) -> Tensor:

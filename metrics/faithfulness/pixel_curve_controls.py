@@ -9,11 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explained_model import memory_of
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+from bcos_eval.contract.statuses import Status, is_zero, map_statuses
 from bcos_eval.seeding import derived_generator, image_key
 
-from ..map_status import is_zero, map_statuses
 from ..ranking import most_first
-from ..registry import Batch, MetricInfo, Scored, Status, register_metric
 from .fills import PIXEL_FILLS
 from .perturbation import (
     Perturbation,
@@ -25,7 +27,6 @@ from .perturbation import (
 )
 from .pixel_deletion import DEFAULT_BATCH_SIZE, DEFAULT_FILL, N_STEPS, deletion_curves
 from .pixel_insertion import insertion_curves
-from .remembered import memory_of
 
 Curve = Literal["pixel_deletion", "pixel_insertion"]
 
@@ -77,14 +78,14 @@ def _orders(image: Tensor, n_pixels: int, seed: int) -> Tensor:
     return torch.stack([torch.randperm(n_pixels, generator=generator) for _ in range(N_RANDOM_ORDERS)])
 
 
-def _score_controlled(batch: Batch, *, metric: Curve, batch_size: int) -> Scored:
+def _score_controlled(batch: Batch, *, metric: Curve, batch_size: Count) -> Scored:
     """Score as `default` does; the chance level is the mean score of ten random orders of the same image."""
     curves, counts = _curves(batch, metric, batch_size)
     scored = scored_curves(batch, curves, normalised_area(curves, counts))
     return replace(scored, chance=random_order_areas(batch, metric, batch_size))
 
 
-def _score_normalised(batch: Batch, *, metric: Curve, batch_size: int) -> Scored:
+def _score_normalised(batch: Batch, *, metric: Curve, batch_size: Count) -> Scored:
     """Score the area of `default` over the intact image's probability, so that networks' levels cancel.
 
     Skipped, and NaN, where that probability is below 1e-6.
@@ -102,7 +103,7 @@ def _info(metric: Curve, preset: str, high: float) -> MetricInfo:
         name=metric,
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction="lower" if metric == "pixel_deletion" else "higher",
         low=0.0,
         high=high,

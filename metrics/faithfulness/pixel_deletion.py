@@ -9,8 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explained_model import memory_of
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+
 from ..ranking import least_first, most_first
-from ..registry import Batch, MetricInfo, Scored, register_metric
 from .fills import PIXEL_FILLS
 from .perturbation import (
     Perturbation,
@@ -22,7 +25,6 @@ from .perturbation import (
     scored_curves,
     stepped_counts,
 )
-from .remembered import memory_of
 
 # protocols.md 5.3: the suite's curve.
 N_STEPS = 50
@@ -65,7 +67,7 @@ def _info(preset: str, direction: Literal["higher", "lower"], low: float, source
         name="pixel_deletion",
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction=direction,
         low=low,
         high=1.0,
@@ -75,7 +77,7 @@ def _info(preset: str, direction: Literal["higher", "lower"], low: float, source
     )
 
 
-def _score_most_first(batch: Batch, *, fill: str, batch_size: int) -> Scored:
+def _score_most_first(batch: Batch, *, fill: str, batch_size: Count) -> Scored:
     """Score the area below the most-first curve; lower is better.
 
     A zero map and a map with NaN or infinity score NaN; pixels of a constant map go in row-major order.
@@ -84,7 +86,7 @@ def _score_most_first(batch: Batch, *, fill: str, batch_size: int) -> Scored:
     return scored_curves(batch, curves, normalised_area(curves, counts))
 
 
-def _score_gap(batch: Batch, *, fill: str, batch_size: int) -> Scored:
+def _score_gap(batch: Batch, *, fill: str, batch_size: Count) -> Scored:
     """Score the area of the least-first minus that of the most-first curve; the latter's curves are returned.
 
     The level of the probabilities cancels, so networks with sigmoid and with softmax compare more fairly.
@@ -104,7 +106,7 @@ for _fill in PIXEL_FILLS:
 
 
 @register_metric(_info("rise", "lower", 0.0, "Petsiuk et al. 2018, RISE; RISE@d91ea00 evaluation.py"))
-def _score_rise(batch: Batch, *, batch_size: int) -> Scored:
+def _score_rise(batch: Batch, *, batch_size: Count) -> Scored:
     """Score as RISE does: encoded zero as fill, 224 pixels a step, points taken as equally spaced.
 
     RISE follows the predicted class: hand in predictions as targets to reproduce it.

@@ -6,8 +6,11 @@ from functools import partial
 
 from torch import Tensor
 
+from bcos_eval.contract.explained_model import memory_of
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+
 from ..ranking import most_first
-from ..registry import Batch, MetricInfo, Scored, register_metric
 from .fills import PIXEL_FILLS, rise_blurred
 from .perturbation import (
     Perturbation,
@@ -20,7 +23,6 @@ from .perturbation import (
     stepped_counts,
 )
 from .pixel_deletion import DEFAULT_BATCH_SIZE, DEFAULT_FILL, N_STEPS, RISE_STEP
-from .remembered import memory_of
 
 _SUITE_SOURCE = "Petsiuk et al. 2018, in pixel space, 50 steps over all pixels"
 
@@ -30,7 +32,7 @@ def _info(preset: str, source: str) -> MetricInfo:
         name="pixel_insertion",
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction="higher",
         low=0.0,
         high=1.0,
@@ -63,7 +65,7 @@ def insertion_curves(batch: Batch, *, fill: str, batch_size: int) -> tuple[Tenso
     ), counts
 
 
-def _score_insertion(batch: Batch, *, fill: str, batch_size: int) -> Scored:
+def _score_insertion(batch: Batch, *, fill: str, batch_size: Count) -> Scored:
     """Score the area below the curve from the fill to the image, most important pixels first; higher is better.
 
     Without ties it equals the area below the least-first deletion curve. A zero map and a map with NaN or infinity
@@ -80,7 +82,7 @@ for _fill in PIXEL_FILLS:
 
 
 @register_metric(_info("rise", "Petsiuk et al. 2018, RISE; RISE@d91ea00 evaluation.py"))
-def _score_rise(batch: Batch, *, batch_size: int) -> Scored:
+def _score_rise(batch: Batch, *, batch_size: Count) -> Scored:
     """Score as RISE does: from the blurred network input, 224 pixels a step, points taken as equally spaced.
 
     RISE follows the predicted class: hand in predictions as targets to reproduce it.

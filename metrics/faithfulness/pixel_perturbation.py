@@ -8,8 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.explained_model import memory_of
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+
 from ..ranking import least_first, most_first
-from ..registry import Batch, MetricInfo, Scored, register_metric
 from .perturbation import (
     Perturbation,
     encoded_probability,
@@ -17,7 +20,6 @@ from .perturbation import (
     perturbation_curves,
     scored_curves,
 )
-from .remembered import memory_of
 
 # CoDA-Nets@32c829f pixel_configs.py: a quarter of the pixels, one point every 1/128 of them.
 CODA_FRACTION = 0.25
@@ -48,7 +50,7 @@ def _info(preset: str, direction: Literal["higher", "lower"]) -> MetricInfo:
         name="pixel_perturbation",
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction=direction,
         low=0.0,
         high=1.0,
@@ -59,7 +61,7 @@ def _info(preset: str, direction: Literal["higher", "lower"]) -> MetricInfo:
 
 
 @register_metric(_info("coda", "higher"), recommended=True)
-def _score_least_first(batch: Batch, *, batch_size: int) -> Scored:
+def _score_least_first(batch: Batch, *, batch_size: Count) -> Scored:
     """Score how well the target's probability survives the removal of the least important pixels.
 
     Removed pixels are 0 in every channel of the *encoded* image, which is no colour for a B-cos network. The
@@ -71,7 +73,7 @@ def _score_least_first(batch: Batch, *, batch_size: int) -> Scored:
 
 
 @register_metric(_info("coda_most", "lower"))
-def _score_most_first(batch: Batch, *, batch_size: int) -> Scored:
+def _score_most_first(batch: Batch, *, batch_size: Count) -> Scored:
     """Score as `coda` does, while the most important pixels are removed; lower is better."""
     return _scored(batch, most_first, batch_size)
 

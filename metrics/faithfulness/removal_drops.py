@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.types import Predict
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.contract.metric import Batch
 
-from ..precision import in_float64
-from ..registry import Batch
 from .fills import black
 
 
@@ -19,12 +19,12 @@ def attribution_of(maps: Tensor, removed: Tensor) -> Tensor:
 
 @torch.no_grad()
 def logit_drops_without(
-    predict: Predict, image: Tensor, targets: Tensor, removed: Tensor, *, batch_size: int
+    model: ExplainedModel, image: Tensor, targets: Tensor, removed: Tensor, *, batch_size: int
 ) -> Tensor:
     """Return the targets' logits minus their logits with black pixels, `(K, R)` float64, on the CPU.
 
     Args:
-        predict: The model.
+        model: The model.
         image: Pixels `(3, H, W)` in [0, 1]; the fill is a colour of the image, encoded afterwards.
         targets: Classes `(K,)`.
         removed: True on the pixels that turn black, `(R, H, W)` bool.
@@ -38,7 +38,7 @@ def logit_drops_without(
     sets = torch.cat([torch.zeros_like(removed[:1]), removed])[:, None].to(image.device)  # (1 + R, 1, H, W)
     fill = black(image)
     logits = [
-        predict.logits(predict.encode(torch.where(chunk, fill, image)))[:, targets.to(image.device)].double().cpu()
+        model.logits(model.encode(torch.where(chunk, fill, image)))[:, targets.to(image.device)].double().cpu()
         for chunk in sets.split(batch_size)
     ]
     whole, without = torch.cat(logits).split([1, len(removed)])

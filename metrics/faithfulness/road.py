@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
 from bcos_eval.seeding import derived_generator, image_key
 
 from ..ranking import least_first, most_first
-from ..registry import Batch, MetricInfo, Scored, register_metric
 from .imputation import linear_imputation
 from .perturbation import pixel_probability, scored_curves
 
@@ -87,7 +87,7 @@ def _info(
         name="road",
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction=direction,
         low=low,
         high=0.5 if preset in ("default", "accuracy") else 1.0,

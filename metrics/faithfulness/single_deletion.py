@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from ..map_status import is_constant, is_nonfinite, is_zero, map_statuses
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, Status, register_metric
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
+
 from .fills import rgb_zero
 
 # IDSDS: 4×4 cells.
@@ -83,7 +85,7 @@ def _removed_cells(sides: tuple[int, ...], cells_per_side: int) -> Tensor:
         name="single_deletion",
         preset="idsds",
         stimulus="single",
-        needs_predict=True,
+        needs=("model",),
         direction="higher",
         low=-1.0,
         high=1.0,
@@ -93,7 +95,7 @@ def _removed_cells(sides: tuple[int, ...], cells_per_side: int) -> Tensor:
     ),
     recommended=True,
 )
-def _score(batch: Batch, *, batch_size: int) -> Scored:
+def _score(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the rank correlation of cell sums and logit drops over 16 cells.
 
     With a network fine-tuned on images with missing cells this is IDSDS. Equal sums or equal drops score NaN

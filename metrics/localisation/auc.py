@@ -6,10 +6,11 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ..map_status import is_zero
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, register_metric
-from ..shapes import require_matching
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.shapes import require_matching
+from bcos_eval.contract.statuses import is_zero
+
 from .region_scores import mask_undefined, scored_in_region
 
 CHANCE = 0.5
@@ -46,7 +47,6 @@ def region_auc(maps: Tensor, regions: Tensor) -> Tensor:
         name="auc",
         preset="default",
         stimulus="single",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bcos_eval.contract.types import Param
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import OddSide, Param
 
-from ..registry import Batch, MetricInfo, Scored, register_metric
 from .positive_energy import no_mass, positive_mass, positive_share, score_positive_share
 from .region_scores import mask_undefined, scored_in_region
 
@@ -47,7 +47,6 @@ def _info(preset: str, source: str, **defaults: Param) -> MetricInfo:
         name="energy_pg",
         preset=preset,
         stimulus="single",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,
@@ -61,7 +60,7 @@ def _info(preset: str, source: str, **defaults: Param) -> MetricInfo:
     _info("default", "Wang et al. 2020, Score-CAM; neither smoothed nor rounded", smoothing=1),
     recommended=True,
 )
-def _score_default(batch: Batch, *, smoothing: int) -> Scored:
+def _score_default(batch: Batch, *, smoothing: OddSide) -> Scored:
     return score_positive_share(batch, smoothing=smoothing)
 
 

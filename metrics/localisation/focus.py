@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..registry import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+
 from .positive_energy import positive_share, score_positive_share
 
 
@@ -33,7 +34,6 @@ def focus_score(maps: Tensor, regions: Tensor) -> Tensor:
         name="focus",
         preset="default",
         stimulus="mosaic",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,

@@ -1,6 +1,6 @@
 """Grid pointing game: how much of a class's positive attribution falls on its own cell of a grid of images.
 
-The presets score by one formula. They differ in how the grids are drawn (`pool`, which the engine reads), in how
+The presets score by one formula. They differ in how the grids are drawn (`rule`, which the engine reads), in how
 the network is shown them (`view`), in the smoothing and in what counts as a map without positive mass. Their
 numbers do not compare.
 
@@ -12,12 +12,14 @@ learned position codes, or any other network that takes its native size only, ge
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
-from bcos_eval.contract.types import Param, View
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, View, register_metric
+from bcos_eval.contract.params import OddSide, Param
 from bcos_eval.errors import InputError
 
-from ..registry import Batch, MetricInfo, Scored, register_metric
 from .positive_energy import mass_of_smoothed, no_mass, positive_share, rao_no_mass, score_positive_share
 from .region_scores import mask_undefined, scored_in_region
 from .smoothing import gaussian_smooth, smooth
@@ -74,7 +76,7 @@ def _info(
     source: str,
     *,
     n: int = DEFAULT_CELLS_PER_SIDE,
-    pool: str = "",
+    rule: str = "",
     view: View = "plain",
     note: str = "",
     **params: Param,
@@ -83,13 +85,12 @@ def _info(
         name="grid_pg",
         preset=preset,
         stimulus="grid",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,
         chance="area",
         source=source,
-        defaults={"n": n, "smoothing": 1, **params, "pool": pool or preset},
+        defaults={"n": n, "smoothing": 1, **params, "rule": rule or preset},
         view=view,
         note=note,
     )
@@ -105,7 +106,7 @@ def _info(
         "rescaled",
         f"{_BCOS_SOURCE}, suffix _rescale; full native size and images rated at theirs",
         n=FEW_CELLS_PER_SIDE,
-        pool="bcos_v2",
+        rule="bcos_v2",
         view="rescaled",
         note=_FIXED_SIZE,
     )
@@ -115,13 +116,13 @@ def _info(
         "bcosification_strided",
         _BCOSIFICATION_SOURCE,
         n=FEW_CELLS_PER_SIDE,
-        pool="bcos_v2",
+        rule="bcos_v2",
         view="strided_padded",
         note=_FIXED_SIZE,
         smoothing=BCOSIFICATION_SMOOTHING,
     )
 )
-def _score_bcos(batch: Batch, *, smoothing: int, **_stimulus: Param) -> Scored:
+def _score_bcos(batch: Batch, *, smoothing: OddSide, **_stimulus: Param) -> Scored:
     return score_positive_share(batch, smoothing=smoothing)
 
 
@@ -131,12 +132,12 @@ def _score_bcos(batch: Batch, *, smoothing: int, **_stimulus: Param) -> Scored:
         "aloe_strided",
         _ALOE_SOURCE,
         n=FEW_CELLS_PER_SIDE,
-        pool="aloe",
+        rule="aloe",
         view="strided",
         note=_FIXED_SIZE,
     )
 )
-def _score_rao(batch: Batch, *, smoothing: int, **_stimulus: Param) -> Scored:
+def _score_rao(batch: Batch, *, smoothing: OddSide, **_stimulus: Param) -> Scored:
     return score_positive_share(batch, smoothing=smoothing, has_no_mass=rao_no_mass)
 
 
@@ -149,7 +150,9 @@ def _score_rao(batch: Batch, *, smoothing: int, **_stimulus: Param) -> Scored:
         filter=_AVERAGE,
     )
 )
-def _score_how_to_probe(batch: Batch, *, smoothing: int, filter: str, **_stimulus: Param) -> Scored:
+def _score_how_to_probe(
+    batch: Batch, *, smoothing: OddSide, filter: Literal["average", "gaussian"], **_stimulus: Param
+) -> Scored:
     inside, total = mass_of_smoothed(_how_to_probe_smoothed(batch.maps, filter, smoothing), batch.regions)
     values = mask_undefined(inside / (total + HOW_TO_PROBE_EPSILON), batch.maps, batch.regions)
     return scored_in_region(values, batch, zero_map=no_mass(total))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.types import Param
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Fraction, OddSide, Param
+from bcos_eval.contract.shapes import require_matching
 
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, register_metric
-from ..shapes import require_matching
 from .region_scores import mask_undefined, scored_in_region
 from .smoothing import smooth
 
@@ -98,7 +98,6 @@ def _info(preset: str, source: str, **defaults: Param) -> MetricInfo:
         name="iou",
         preset=preset,
         stimulus="single",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,
@@ -124,7 +123,7 @@ def _score_model_guidance(batch: Batch) -> Scored:
         smoothing=HOW_TO_PROBE_SMOOTHING,
     )
 )
-def _score_how_to_probe(batch: Batch, *, threshold: float, smoothing: int) -> Scored:
+def _score_how_to_probe(batch: Batch, *, threshold: Fraction, smoothing: OddSide) -> Scored:
     return _scored(box_iou(batch.maps, batch.regions, threshold, smoothing), batch)
 
 

@@ -7,10 +7,12 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ..map_status import area_share, is_zero
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, register_metric
-from ..shapes import require_matching
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Positive
+from bcos_eval.contract.shapes import require_matching
+from bcos_eval.contract.statuses import area_share, is_zero
+
 from .region_scores import mask_undefined, scored_in_region
 
 # TorchRay: a point closer than this to the object is a hit; pixels of the image, strict.
@@ -77,13 +79,14 @@ def _info(preset: str, source: str, **defaults: float) -> MetricInfo:
         name="pointing_game",
         preset=preset,
         stimulus="single",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,
         chance="area",
         source=source,
         defaults=defaults,
+        # protocols.md section 4.2: hits are counted per class.
+        mean_over_classes=True,
     )
 
 
@@ -95,7 +98,7 @@ def _info(preset: str, source: str, **defaults: float) -> MetricInfo:
     ),
     recommended=True,
 )
-def _score_torchray(batch: Batch, *, tolerance: float) -> Scored:
+def _score_torchray(batch: Batch, *, tolerance: Positive) -> Scored:
     return _scored(batch, tolerance)
 
 

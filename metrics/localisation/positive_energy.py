@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..registry import Batch, Scored
-from ..shapes import require_matching
+from bcos_eval.contract.metric import Batch, Scored
+from bcos_eval.contract.shapes import require_matching
+
 from .region_scores import mask_undefined, scored_in_region
 from .smoothing import smooth
 

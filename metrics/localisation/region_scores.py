@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..map_status import area_share, is_empty, is_nonfinite, map_statuses
-from ..registry import Batch, Scored, Status
+from bcos_eval.contract.metric import Batch, Scored
+from bcos_eval.contract.statuses import Status, area_share, is_empty, is_nonfinite, map_statuses
 
 
 def mask_undefined(values: Tensor, maps: Tensor, regions: Tensor) -> Tensor:

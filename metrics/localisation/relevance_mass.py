@@ -10,10 +10,11 @@ import math
 import torch
 from torch import Tensor
 
-from ..map_status import is_zero
-from ..precision import in_float64
-from ..registry import Batch, MetricInfo, Scored, register_metric
-from ..shapes import require_matching
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.shapes import require_matching
+from bcos_eval.contract.statuses import is_zero
+
 from .region_scores import mask_undefined, scored_in_region
 
 
@@ -45,7 +46,6 @@ def _info(preset: str, low: float, high: float, source: str) -> MetricInfo:
         name="relevance_mass",
         preset=preset,
         stimulus="single",
-        needs_predict=False,
         direction="higher",
         low=low,
         high=high,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..map_status import is_zero
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.shapes import require_matching
+from bcos_eval.contract.statuses import is_zero
+
 from ..ranking import most_first, rank_of_pixels
-from ..registry import Batch, MetricInfo, Scored, register_metric
-from ..shapes import require_matching
 from .region_scores import mask_undefined, scored_in_region
 
 
@@ -41,7 +42,6 @@ def relevance_rank_accuracy(maps: Tensor, regions: Tensor) -> Tensor:
         name="relevance_rank",
         preset="default",
         stimulus="single",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,

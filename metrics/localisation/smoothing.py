@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..precision import in_float64
+from bcos_eval.contract.exactness import in_float64
 
 
 def smooth(maps: Tensor, kernel: int) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..map_status import is_zero
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count
+from bcos_eval.contract.shapes import require_matching
+from bcos_eval.contract.statuses import is_zero
+
 from ..ranking import most_first
-from ..registry import Batch, MetricInfo, Scored, register_metric
-from ..shapes import require_matching
 from .region_scores import mask_undefined, scored_in_region
 
 # Theiner et al. and Quantus.
@@ -46,7 +48,6 @@ def top_k_intersection(maps: Tensor, regions: Tensor, k: int = DEFAULT_K) -> Ten
         name="top_k",
         preset="default",
         stimulus="single",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,
@@ -56,6 +57,6 @@ def top_k_intersection(maps: Tensor, regions: Tensor, k: int = DEFAULT_K) -> Ten
     ),
     recommended=True,
 )
-def _score(batch: Batch, *, k: int) -> Scored:
+def _score(batch: Batch, *, k: Count) -> Scored:
     values = top_k_intersection(batch.maps, batch.regions, k)
     return scored_in_region(values, batch, zero_map=is_zero(batch.maps))

@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Count
+from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
 from bcos_eval.seeding import derived_seed
 
 from ..faithfulness.single_deletion import rank_correlation
-from ..map_status import is_constant, is_nonfinite, is_zero, map_statuses
-from ..registry import Batch, Explained, MetricInfo, Scored, Status, register_metric
 
 DEFAULT_N_STAGES = 10
 
 _SOURCE = "Adebayo et al. 2018, Sanity Checks for Saliency Maps: cascading randomisation, rank correlation"
 
 
-def layers_by_use(network: nn.Module, run: Callable[[], object]) -> list[tuple[str, nn.Module]]:
+def layers_by_use(network: Network, run: Callable[[], object]) -> list[tuple[str, nn.Module]]:
     """Return the layers that can be initialised again, with their names, in the order a forward pass uses them.
 
     A layer is a module that holds parameters itself and has `reset_parameters`: convolutions, linear layers and
@@ -49,7 +52,7 @@ def _can_be_reset(module: nn.Module) -> bool:
     return holds_parameters and callable(getattr(module, "reset_parameters", None))
 
 
-def covered_fraction(network: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> float:
+def covered_fraction(network: Network, layers: Sequence[tuple[str, nn.Module]]) -> float:
     """Return the share of the network's parameters that lie in the layers, in [0, 1].
 
     Biases of B-cos classifiers do not exist, and a constant `logit_bias` is no parameter: neither is randomised.
@@ -78,7 +81,7 @@ def reset_layer(name: str, layer: nn.Module, *, seed: int) -> None:
         layer.to(device)
 
 
-def cascade(explained: Explained, image: Tensor, *, n_stages: int, seed: int = 0) -> Iterator[Explained]:
+def cascade(explained: ExplainedModel, image: Tensor, *, n_stages: int, seed: int = 0) -> Iterator[ExplainedModel]:
     """Yield the explainer on a copy of the network that forgets more and more, from the output to the input.
 
     Each stage initialises another equal share of the layers again; after the last all are. The copy is one and the
@@ -124,7 +127,7 @@ def randomised_correlations(
     original = prepare(batch.maps.cpu()).flatten(2)
     constant = is_constant(batch.maps).cpu()
     stages = []
-    for forgetful in cascade(batch.explained, batch.images[0], n_stages=n_stages, seed=batch.seed):
+    for forgetful in cascade(batch.model, batch.images[0], n_stages=n_stages, seed=batch.seed):
         maps = forgetful.explain(batch.images, batch.targets).cpu()
         correlation = rank_correlation(original, prepare(maps).flatten(2))
         undefined = constant | is_nonfinite(batch.maps).cpu() | is_nonfinite(maps)
@@ -137,19 +140,18 @@ def _info(preset: str, n_stages: int) -> MetricInfo:
         name="randomisation",
         preset=preset,
         stimulus="single",
-        needs_predict=True,
+        needs=("model", "explainer"),
         direction="lower",
         low=-1.0,
         high=1.0,
         chance=None,
         source=_SOURCE,
         defaults={"n_stages": n_stages} if n_stages > 1 else {},
-        needs_explain=True,
     )
 
 
 @register_metric(_info("cascading", DEFAULT_N_STAGES), recommended=True)
-def _score_cascading(batch: Batch, *, n_stages: int) -> Scored:
+def _score_cascading(batch: Batch, *, n_stages: Count) -> Scored:
     """Score the mean rank correlation over the stages of a cascade from the output to the input; near 0 is best.
 
     A map that does not look at the network at all scores 1 (`edges`, and `random`, whose seed stays the same). A
@@ -164,7 +166,7 @@ def _score_cascading(batch: Batch, *, n_stages: int) -> Scored:
 
 
 @register_metric(_info("absolute", DEFAULT_N_STAGES))
-def _score_absolute(batch: Batch, *, n_stages: int) -> Scored:
+def _score_absolute(batch: Batch, *, n_stages: Count) -> Scored:
     """Score as `cascading` does, on absolute attributions."""
     return _scored(batch, randomised_correlations(batch, n_stages=n_stages, prepare=torch.Tensor.abs))
 

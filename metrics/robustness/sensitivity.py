@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.exactness import in_float64
+from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.params import Count, Positive
+from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
 from bcos_eval.seeding import derived_generator, image_key
-
-from ..map_status import is_nonfinite, is_zero, map_statuses
-from ..precision import in_float64
-from ..registry import Batch, Explained, MetricInfo, Scored, Status, register_metric
 
 # captum@faac087 metrics/_core/sensitivity.py: defaults.
 DEFAULT_RADIUS = 0.02
@@ -61,20 +62,19 @@ def largest_change(maps: Tensor, nearby: Tensor) -> Tensor:
         name="sensitivity",
         preset="max",
         stimulus="single",
-        needs_predict=True,
+        needs=("model", "explainer"),
         direction="lower",
         low=0.0,
         high=float("inf"),
         chance=None,
         source="Yeh et al. 2019, max-sensitivity; captum@faac087 metrics/_core/sensitivity.py, in pixel space",
         defaults={"radius": DEFAULT_RADIUS, "n_samples": DEFAULT_N_SAMPLES},
-        needs_explain=True,
         # The maps of nearby images come from the explainer: a map scored alone cannot be rescaled.
         scale_invariant=False,
     ),
     recommended=True,
 )
-def _score(batch: Batch, *, radius: float, n_samples: int) -> Scored:
+def _score(batch: Batch, *, radius: Positive, n_samples: Count) -> Scored:
     """Score the largest relative change of the map over noisy copies of the image.
 
     Noise is added to pixels and the result encoded, so that a B-cos network sees valid input; all targets and
@@ -82,7 +82,7 @@ def _score(batch: Batch, *, radius: float, n_samples: int) -> Scored:
     read the score beside one of faithfulness. A zero map and a map with NaN or infinity score NaN, and so
     do targets whose map of a noisy copy has NaN or infinity.
     """
-    explained = batch.explained
+    explained = batch.model
     values = torch.stack(
         [
             largest_change(
@@ -102,5 +102,5 @@ def _score(batch: Batch, *, radius: float, n_samples: int) -> Scored:
     return Scored(values.masked_fill(zero | nonfinite, torch.nan), statuses, torch.full_like(values, torch.nan))
 
 
-def _explain_each(explained: Explained, images: Tensor, targets: Tensor) -> Tensor:
+def _explain_each(explained: ExplainedModel, images: Tensor, targets: Tensor) -> Tensor:
     return torch.cat([explained.explain(image[None], targets[None]).cpu() for image in images])

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from bcos_eval.baselines import EXPLAINERS, get_explainer, register_explainer
+from bcos_eval.baselines.attention_matrices import SELF_ATTENTION
+from bcos_eval.baselines.guided import RELU_MODULES
 from bcos_eval.errors import IncompatibleError, InputError
 
 BCOS_ONLY = {name for name, explainer in EXPLAINERS.items() if explainer.info.needs_bcos}
-NEEDS_RELU = {name for name, explainer in EXPLAINERS.items() if explainer.info.needs_relu}
-NEEDS_ATTENTION = {name for name, explainer in EXPLAINERS.items() if explainer.info.needs_attention}
+NEEDS_RELU = {name for name, explainer in EXPLAINERS.items() if RELU_MODULES in explainer.info.needs}
+NEEDS_ATTENTION = {name for name, explainer in EXPLAINERS.items() if SELF_ATTENTION in explainer.info.needs}
 
 # Few samples keep the tests quick; the contract does not depend on them.
 QUICK = {
@@ -238,7 +240,7 @@ def test_a_value_of_another_type_is_refused(standard, images, targets):
     ("params", "message"),
     [
         ({"n_steps": 0}, "intgrad.n_steps=0 is not allowed; use 1 or more"),
-        ({"batch_pixels": 0}, "batch_pixels=0 is not allowed; use 1 or more"),
+        ({"batch_pixels": 0}, "intgrad.batch_pixels=0 is not allowed; use 1 or more"),
     ],
 )
 def test_values_out_of_range_are_refused(standard, images, targets, params, message):

@@ -19,7 +19,7 @@ from bcos_eval.store.aggregates import load_aggregate, load_aggregates, save_agg
 
 N_GRIDS = 40
 # The toy network is never as sure as Rao et al. want it.
-SETTINGS = {name: (f"{name}.n=2", f"{name}.pool=bcos_v2") for name in ("grid_pg", "difull", "dipart")}
+SETTINGS = {name: (f"{name}.n=2", f"{name}.rule=bcos_v2") for name in ("grid_pg", "difull", "dipart")}
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_each_method_and_metric_has_its_file(aggregated, tmp_path):
     assert len(set(paths)) == 4
     labels = [(one.method.label, one.metric) for one in load_aggregates(tmp_path / "out")]
     assert set(labels) == {
-        (method, f"{metric}/rao2022(n=2,pool=bcos_v2)")
+        (method, f"{metric}/rao2022(n=2,rule=bcos_v2)")
         for method in ("ixg", "gradcam")
         for metric in ("difull", "dipart")
     }
@@ -129,8 +129,8 @@ def test_grids_without_a_score_are_in_no_bin(aggregated, monkeypatch, capsys):
     original = aggregate._explained
     done = []
 
-    def holed(workplace, cell, stimulus):
-        positive, score = original(workplace, cell, stimulus)
+    def holed(context, cell, stimulus):
+        positive, score = original(context, cell, stimulus)
         done.append(score)
         return positive, float("nan") if len(done) <= 5 else score
 

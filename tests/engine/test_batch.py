@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.engine.batch import BatchLimit
 from bcos_eval.errors import InputError
-from bcos_eval.stimuli.stimulus import Stimulus
 
 CPU = torch.device("cpu")
 

@@ -2,10 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from bcos_eval.engine.choice import Choice, ParamSetting, check_owners, choose, parse_setting
+from bcos_eval.contract.metric import Metric, MetricInfo
+from bcos_eval.contract.plugins import find_explainer, find_metric
+from bcos_eval.engine.choice import ParamSetting, check_settings, choose, parse_setting
 from bcos_eval.errors import InputError
 
 DEFAULTS = {"n": 3, "tolerance": 15.0, "map": "top5", "flag": False}
+
+
+def metric(preset="p", name="m", defaults=DEFAULTS):
+    info = MetricInfo(name, preset, "single", "higher", 0.0, 1.0, None, "a test", defaults)
+    return Metric(info, lambda batch, **params: None)
 
 
 def test_a_setting_is_split_at_the_last_dot_before_the_first_equals_sign():
@@ -22,20 +29,20 @@ def test_a_setting_of_another_form_is_refused(text):
 
 def test_values_get_the_type_of_the_default():
     settings = [parse_setting(text) for text in ("m.n=2", "m.tolerance=7", "m.map=weights", "m.flag=True")]
-    chosen = choose("m/p", DEFAULTS, settings)
+    chosen = choose(metric(), settings)
     assert chosen.params == {"n": 2, "tolerance": 7.0, "map": "weights", "flag": True}
     assert isinstance(chosen.params["tolerance"], float)
     assert chosen.label == "m/p(flag=True,map=weights,n=2,tolerance=7.0)"
 
 
 def test_a_setting_equal_to_the_default_does_not_change_the_label():
-    assert choose("m/p", DEFAULTS, [parse_setting("m.n=3")]) == Choice("m/p", DEFAULTS)
+    assert choose(metric(), [parse_setting("m.n=3")]).label == "m/p"
 
 
 def test_a_setting_for_the_preset_wins_over_one_for_the_name():
     settings = [parse_setting("m/p.n=5"), parse_setting("m.n=2")]
-    assert choose("m/p", DEFAULTS, settings).params["n"] == 5
-    assert choose("m/q", DEFAULTS, settings).params["n"] == 2
+    assert choose(metric(), settings).params["n"] == 5
+    assert choose(metric("q"), settings).params["n"] == 2
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,7 @@ def test_a_setting_for_the_preset_wins_over_one_for_the_name():
     [
         (
             "m.k=2",
-            "--param m.k=2: 'm' has no parameter 'k'; allowed: flag, map, n, tolerance.",
+            "--param m.k=2: 'm' has no parameter 'k'; allowed: n, tolerance, map, flag.",
         ),
         ("m.n=2.5", "--param m.n=2.5: '2.5' is not of type int."),
         ("m.tolerance=wide", "--param m.tolerance=wide: 'wide' is not of type float."),
@@ -52,14 +59,30 @@ def test_a_setting_for_the_preset_wins_over_one_for_the_name():
 )
 def test_wrong_keys_and_values_are_refused(text, message):
     with pytest.raises(InputError) as caught:
-        choose("m", DEFAULTS, [parse_setting(text)])
+        check_settings([parse_setting(text)], [choose(metric(), [parse_setting(text)])])
     assert str(caught.value) == message
 
 
 def test_a_setting_that_nothing_of_the_run_sees_is_refused():
-    check_owners([parse_setting("grid_pg.n=2"), parse_setting("grid_pg/bcos_v2.n=2")], ["grid_pg/bcos_v2"])
+    grid = choose(metric("bcos_v2", "grid_pg", {"n": 3}), [])
+    check_settings([parse_setting("grid_pg.n=2"), parse_setting("grid_pg/bcos_v2.n=2")], [grid])
     with pytest.raises(InputError) as caught:
-        check_owners([parse_setting("lime.n_samples=2")], ["ixg", "grid_pg/bcos_v2"])
+        check_settings([parse_setting("lime.n_samples=2")], [choose(find_explainer("ixg"), []), grid])
     assert str(caught.value) == (
         "--param lime.n_samples=2: 'lime' is not part of this run; it has grid_pg/bcos_v2, ixg."
     )
+
+
+def test_a_setting_reaches_the_presets_that_have_the_parameter():
+    settings = [parse_setting("m.extra=2")]
+    plain, wide = metric(), metric("q", defaults={**DEFAULTS, "extra": 1})
+    choices = [choose(plain, settings), choose(wide, settings)]
+    check_settings(settings, choices)
+    assert "extra" not in choices[0].params
+    assert choices[1].params["extra"] == 2
+
+
+def test_the_former_spelling_of_a_parameter_still_works():
+    chosen = choose(find_metric("grid_pg"), [parse_setting("grid_pg.pool=rao2022")])
+    assert chosen.params["rule"] == "rao2022"
+    assert chosen.label == "grid_pg/bcos_v2(rule=rao2022)"

@@ -4,12 +4,14 @@ import re
 
 import pytest
 
-from bcos_eval.engine.choice import Choice
+from bcos_eval.contract.plugins import find_explainer
+from bcos_eval.engine.choice import choose, parse_setting
 from bcos_eval.engine.plan import make_plan
 from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import RunRequest, resolve
-from bcos_eval.engine.run_context import Workplace
+from bcos_eval.engine.run_context import RunContext
 from bcos_eval.errors import IncompatibleError
+from bcos_eval.stimuli.single import SingleKind
 from bcos_eval.store.shards import Store
 
 ASKED = {
@@ -30,10 +32,10 @@ def plan(tmp_path, toy_dataset, toy_network):
         networks = {name: toy_network(is_bcos=name == "bcos_toy") for name in request.models}
         for network in networks.values():
             network.weights_id = weights_id
-        workplace = Workplace(
+        context = RunContext(
             request, tmp_path, Progress(quiet=True), networks=networks, dataset=dataset or toy_dataset()
         )
-        return make_plan(workplace, resolve(request), Store(tmp_path))
+        return make_plan(context, resolve(request), Store(tmp_path))
 
     return planner
 
@@ -85,7 +87,7 @@ def test_another_range_is_another_shard_of_the_same_cell(plan):
 
 
 def test_shards_cover_every_stimulus_once(plan, monkeypatch):
-    monkeypatch.setattr("bcos_eval.engine.plan._SINGLES_PER_SHARD", 5)
+    monkeypatch.setattr(SingleKind, "per_shard", 5)
     cell = plan(metrics=("energy_pg",), settings=(), n_samples=12).cells[0]
     assert [(shard.first, shard.stop) for shard in cell.shards()] == [(0, 5), (5, 10), (10, 12)]
 
@@ -103,7 +105,7 @@ def test_folders_can_be_read_and_are_safe_on_every_file_system(plan):
 
 
 def test_the_label_names_what_differs_from_the_default():
-    assert Choice("lime", {"n_samples": 10, "map": "top5"}, ("n_samples",)).label == "lime(n_samples=10)"
+    assert choose(find_explainer("lime"), [parse_setting("lime.n_samples=10")]).label == "lime(n_samples=10)"
 
 
 def test_a_dataset_that_cannot_render_scenes_without_their_parts_is_refused(plan):

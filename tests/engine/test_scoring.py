@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from bcos_eval.baselines import EXPLAINERS
+from bcos_eval.contract.explained_model import Memory
 from bcos_eval.data import load_dataset
-from bcos_eval.engine.choice import Choice
-from bcos_eval.engine.memory import Memory
+from bcos_eval.engine.choice import choose
 from bcos_eval.engine.scoring import score_batch
 from bcos_eval.metrics import METRICS
 from bcos_eval.models import load_model
-from bcos_eval.stimuli.single import single_stimuli
+from bcos_eval.stimuli.single import SingleKind, stimulus_at
 
 
 @pytest.mark.parametrize("method", ["bcos", "ixg", "gradcam"])
@@ -20,16 +20,17 @@ def test_attributions_are_the_same_to_the_last_bit_in_any_batch(method: str):
     # Input × gradient has many nearly equal pixels: rounding that depended on the batch reordered them and
     # moved a perturbation score by 4e-5.
     model = load_model("bcos_resnet18")
-    stimuli = list(single_stimuli(load_dataset("shapes"), range(5)))
+    stimuli = [stimulus_at(load_dataset("shapes"), index) for index in range(5)]
 
     def maps(size: int) -> torch.Tensor:
         scored = []
         for first in range(0, len(stimuli), size):
             scored += score_batch(
                 model,
-                Choice(method, dict(EXPLAINERS[method].info.defaults)),
-                [Choice("energy_pg/default", {"smoothing": 1})],
+                choose(EXPLAINERS[method], []),
+                [choose(METRICS["energy_pg/default"], [])],
                 stimuli[first : first + size],
+                kind=SingleKind(),
                 seed=0,
                 device=torch.device("cpu"),
                 n_maps=1,
@@ -46,10 +47,17 @@ def scores(toy_network):
     network = toy_network(is_bcos=False)
 
     def run(stimuli, methods, metrics, memory=None):
-        choices = [Choice(name, dict(METRICS[name].info.defaults)) for name in metrics]
+        choices = [choose(METRICS[name], []) for name in metrics]
         batches = [
             score_batch(
-                network, Choice(method, {}), choices, stimuli, seed=0, device=torch.device("cpu"), memory=memory
+                network,
+                choose(EXPLAINERS[method], []),
+                choices,
+                stimuli,
+                kind=SingleKind(),
+                seed=0,
+                device=torch.device("cpu"),
+                memory=memory,
             )
             for method in methods
         ]
@@ -60,7 +68,10 @@ def scores(toy_network):
 
 @pytest.fixture
 def stimuli():
-    return [replace(one, targets=torch.tensor([1])) for one in single_stimuli(load_dataset("shapes"), range(2))]
+    return [
+        replace(one, targets=torch.tensor([1]))
+        for one in (stimulus_at(load_dataset("shapes"), index) for index in range(2))
+    ]
 
 
 METHODS = ("random", "uniform")

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.contract.metric import Scored
+from bcos_eval.contract.params import Param
+from bcos_eval.contract.stimulus import Counterfactuals
 from bcos_eval.metrics import get_metric
-from bcos_eval.metrics.registry import Param, Predict, Scored
-from bcos_eval.stimuli.stimulus import Counterfactuals
 
 V = (
     (4.0, -2.0, 1.0, 0.0),
@@ -74,7 +76,7 @@ class LinearSigmoid:
 
 
 @pytest.fixture
-def linear_sigmoid() -> Callable[[Tensor], Predict]:
+def linear_sigmoid() -> Callable[[Tensor], ExplainedModel]:
     """Make a toy model from weights `(C, H, W)`."""
     return LinearSigmoid
 
@@ -102,7 +104,7 @@ def score() -> Callable[..., Scored]:
         *,
         images: Tensor | None = None,
         targets: Tensor | None = None,
-        predict: Predict | None = None,
+        predict: ExplainedModel | None = None,
         counterfactuals: Sequence[Counterfactuals] | None = None,
         **params: Param,
     ) -> Scored:
@@ -110,7 +112,7 @@ def score() -> Callable[..., Scored]:
         everything = torch.ones(maps.shape, dtype=torch.bool)
         black = torch.zeros(n_images, 3, height, width)
         shown = black if images is None else images
-        if get_metric(key).info.needs_counterfactuals:
+        if "counterfactuals" in get_metric(key).info.needs:
             params["counterfactuals"] = counterfactuals or [without_bands(image) for image in shown]
         return get_metric(key).score(
             maps,

@@ -14,7 +14,7 @@ from bcos_eval.metrics import METRICS, get_metric
 SIDE = 16
 # The top-K intersection ranks 1000 pixels.
 TOP_K_SIDE = 40
-PURE = sorted(key for key, metric in METRICS.items() if not metric.info.needs_predict)
+PURE = sorted(key for key, metric in METRICS.items() if "model" not in metric.info.needs)
 LOCALISING = sorted(key for key in PURE if METRICS[key].info.chance == "area")
 # Zero-padded smoothing moves mass inwards, so that an interior region holds more than its share of the area.
 SMOOTHED = ("energy_pg/how_to_probe", "grid_pg/how_to_probe", "grid_pg/bcosification_strided")

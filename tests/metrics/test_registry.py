@@ -56,8 +56,8 @@ def test_a_name_recommends_one_preset():
 
 
 def test_the_decorator_enters_the_function_and_returns_it(monkeypatch):
-    monkeypatch.setattr("bcos_eval.metrics.registry.METRICS", table := {})
-    monkeypatch.setattr("bcos_eval.metrics.registry.DEFAULT_PRESETS", presets := {})
+    monkeypatch.setattr("bcos_eval.contract.metric.METRICS", table := {})
+    monkeypatch.setattr("bcos_eval.contract.metric.DEFAULT_PRESETS", presets := {})
 
     def function(batch):
         raise NotImplementedError
@@ -68,13 +68,13 @@ def test_the_decorator_enters_the_function_and_returns_it(monkeypatch):
 
 
 def test_an_unknown_parameter_is_refused_with_the_known_ones(map_v, score):
-    message = "metric 'pointing_game/torchray' has no parameter 'radius'; its parameters: tolerance."
+    message = "metric 'pointing_game/torchray' has no parameter 'radius'; it has: tolerance"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score("pointing_game", map_v, radius=3)
 
 
 def test_a_parameter_of_the_wrong_type_is_refused(map_v, score):
-    message = "metric 'grid_pg/bcos_v2': smoothing='15' is not of type int; give one."
+    message = "grid_pg/bcos_v2.smoothing=15 is not allowed; it takes a value of type int"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score("grid_pg", map_v, smoothing="15")
 
@@ -206,7 +206,7 @@ class TestEveryMetric:
         assert scored.status == ((Status.CONSTANT_MAP,),)
 
     def test_its_model_is_demanded_where_needed(self, key, score):
-        if not METRICS[key].info.needs_predict:
+        if "model" not in METRICS[key].info.needs:
             score(key, torch.ones(1, 1, SIDE, SIDE))
             return
         message = "predict is None; a perturbation metric runs the model: pass one as predict=…"
@@ -216,7 +216,7 @@ class TestEveryMetric:
     def test_its_explainer_is_demanded_where_needed(self, key, score, linear_sigmoid):
         model = linear_sigmoid(torch.ones(3, SIDE, SIDE))
         alone = SimpleNamespace(encode=model.encode, logits=model.logits, probability=model.probability)
-        if not METRICS[key].info.needs_explain:
+        if "explainer" not in METRICS[key].info.needs:
             score(key, torch.ones(1, 1, SIDE, SIDE), predict=alone)
             return
         message = "predict has no explain(); this metric explains again: pass a model with its explainer."

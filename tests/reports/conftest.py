@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.engine.example_maps import examples_of
-from bcos_eval.stimuli.stimulus import Stimulus
 from bcos_eval.store import atomic_write
 from bcos_eval.store.aggregates import AggregateAttribution, aggregate_path, save_aggregate
 from bcos_eval.store.examples import ExampleIdentity, save_examples

@@ -6,10 +6,10 @@ import torch
 from bcos_eval.contract.plugins import metrics
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import stored_units
+from bcos_eval.stimuli import stimulus_kind
 from bcos_eval.stimuli.grids.bcos import bcos_grids
 from bcos_eval.stimuli.pool import Pool
 from bcos_eval.stimuli.shared_pool import shared_pool
-from bcos_eval.stimuli.source import stimulus_kind
 
 LABELS = [index % 6 for index in range(60)]
 
@@ -102,12 +102,12 @@ def test_the_own_pool_and_single_images_keep_their_shards(toy_run):
 
     assert folders() == folders(pool="own") == folders(pool="shared")
     keys = [shard.facts.key["stimulus"] for shard in toy_run().shards]
-    assert sorted(keys[0]) == ["models", "n", "name", "rule"]
+    assert keys[0]["pool"] == "own"
 
 
 def test_grids_of_rao_are_shared_by_all_models_already():
     info = metrics()["grid_pg/bcos_v2"].info
-    params = {**info.defaults, "pool": "rao2022"}
+    params = {**info.defaults, "rule": "rao2022"}
     assert stimulus_kind(info, params, "shared") == stimulus_kind(info, params, "own")
     assert stimulus_kind(info, params).pools_all_models
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcos_eval.data.sample import Sample
-from bcos_eval.errors import UnreadableImageError
-from bcos_eval.stimuli.single import balanced_order, single_stimuli, single_stimulus
+from bcos_eval.stimuli.single import balanced_order, single_stimulus
 
 
 def slow_order(labels):
@@ -59,26 +58,3 @@ def test_region_of_another_shape_is_refused():
     assert str(caught.value) == (
         "sample 'a': region (6, 4) does not fit the image's (4, 6); both must have the same height and width."
     )
-
-
-class OneBroken:
-    """Three samples, the middle one unreadable."""
-
-    def __getitem__(self, index):
-        if index == 1:
-            raise UnreadableImageError("cannot read it")
-        return Sample(f"s{index}", torch.zeros(3, 2, 2), index)
-
-
-def test_unreadable_image_is_reported_and_left_out():
-    reported = []
-    stimuli = single_stimuli(OneBroken(), [0, 1, 2], on_unreadable=lambda *report: reported.append(report))
-    assert [stimulus.sample_ids for stimulus in stimuli] == [("s0",), ("s2",)]
-    assert [(index, str(error)) for index, error in reported] == [(1, "cannot read it")]
-
-
-def test_unreadable_image_is_raised_when_nobody_listens():
-    stimuli = single_stimuli(OneBroken(), [0, 1, 2])
-    next(stimuli)
-    with pytest.raises(UnreadableImageError, match=r"^cannot read it$"):
-        next(stimuli)

@@ -6,9 +6,9 @@ from torch import nn
 
 from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.models import load_model
+from bcos_eval.stimuli.grids.kind import GridKind
 from bcos_eval.stimuli.network_views import CellNetwork, MaskedInput, PartNetwork
-from bcos_eval.stimuli.source import StimulusKind
-from bcos_eval.stimuli.windows import explain_in_view, explain_padded_windows, explain_windows, window_slices
+from bcos_eval.stimuli.windows import explain_padded_windows, explain_windows, window_slices
 
 SIDE = 64
 GRADIENT_METHODS = {"bcos_resnet18": ("bcos", "ixg", "grad"), "resnet18": ("ixg", "grad", "gb", "intgrad")}
@@ -37,7 +37,11 @@ def network():
 
 
 def kind(view, n=2):
-    return StimulusKind("grid", "rao2022", n, view=view)
+    return GridKind("rao2022", n, view=view)
+
+
+def explain_in_view(explain, network, kind, images, targets):
+    return kind.explain(explain, network, images, targets)
 
 
 # --- windows ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from torch import nn
 from bcos_eval.errors import InputError
 from bcos_eval.models import load_model
 from bcos_eval.user_code.file import parse_reference
-from bcos_eval.user_code.model import load_own_model, make_module, models_named
+from bcos_eval.user_code.model import load_user_model, make_module, models_named
 
 NETS = """
     import torch
@@ -75,7 +75,7 @@ def load(nets):
 
     def start(name, weights=None):
         notes = []
-        network = load_own_model(
+        network = load_user_model(
             f"{nets}:{name}",
             weights=weights,
             image_side=lambda: 16,

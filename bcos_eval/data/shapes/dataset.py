@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bcos_eval.contract.stimulus import Counterfactuals
 from bcos_eval.data.sample import Sample
 from bcos_eval.errors import InputError, unknown_name
-from bcos_eval.stimuli.stimulus import Counterfactuals
 
 from .counterfactuals import render_without_each, visible_parts
 from .render import Flags, Images, render_with_and_without_object

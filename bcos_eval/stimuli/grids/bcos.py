@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from .compose import no_grid_error
+from .rule import GridOrder, GridRule, Grids, register_rule
 
 # Confidence above one half: sigmoid(logit) > 0.5. The papers use the sigmoid for softmax models as well.
 MIN_LOGIT = 0.0
-# For presets ending in `_noconfthresh`: sigmoid(logit) > 0 holds for every logit.
-NO_MIN_LOGIT = float("-inf")
 
 _OFFICIAL_SEED = 42
 # Items dropped after each grid. The official code moves its offset one item too far (`make_multi_image` in
@@ -127,3 +127,16 @@ def _next_grid(items: Sequence[int], labels: Sequence[int], n_cells: int) -> tup
 def _eligible(max_logits: Tensor, correct: Tensor, min_logit: float) -> list[int]:
     confident: list[int] = (correct.bool() & (max_logits > min_logit)).nonzero()[:, 0].tolist()
     return confident
+
+
+def _of_one_model(order: GridOrder, offset_rule: OffsetRule) -> Grids:
+    (pool,) = order.pools
+    return bcos_grids(
+        order.labels, pool.max_logits, pool.correct, n=order.n, n_grids=order.n_grids, offset_rule=offset_rule
+    )
+
+
+register_rule(GridRule("bcos_v2", partial(_of_one_model, offset_rule="official"), False, placement="column_major"))
+register_rule(
+    GridRule("bcos_v2_blockwise", partial(_of_one_model, offset_rule="blockwise"), False, placement="column_major")
+)

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data.sample import Dataset, Sample
 from bcos_eval.errors import IncompatibleError
-from bcos_eval.stimuli.stimulus import Stimulus
 
 Placement = Literal["row_major", "column_major"]
 

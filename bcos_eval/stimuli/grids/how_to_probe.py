@@ -12,6 +12,8 @@ from bcos_eval.data.sample import Sample
 from bcos_eval.seeding import derived_generator
 
 from .compose import no_grid_error
+from .rao import confident_for_all
+from .rule import GridOrder, GridRule, Grids, register_rule
 
 # Smallest probability that all models give an image's class, and images of a class that are kept.
 MIN_PROBABILITY = 0.95
@@ -71,3 +73,20 @@ def _drawn_grid(queues: Sequence[Sequence[int]], n_cells: int, generator: torch.
     classes = torch.randperm(len(queues), generator=generator)[:n_cells].tolist()
     drawn = [(queues[c], torch.randint(len(queues[c]), (), generator=generator)) for c in classes]
     return tuple(queue[int(place)] for queue, place in drawn)
+
+
+def _of_all_models(order: GridOrder) -> Grids:
+    eligible = confident_for_all(order.probabilities, order.correct, min_probability=MIN_PROBABILITY)
+    return drawn_grids(
+        order.labels, eligible, n=order.n, n_grids=order.n_grids, seed=order.seed, max_per_class=MAX_PER_CLASS
+    )
+
+
+def _of_one_model(order: GridOrder) -> Grids:
+    (pool,) = order.pools
+    eligible = pool.correct & (pool.label_probability > ALOE_PROBABILITY)
+    return drawn_grids(order.labels, eligible, n=order.n, n_grids=order.n_grids, seed=order.seed)
+
+
+register_rule(GridRule("how_to_probe", _of_all_models, True, prepare=as_stored))
+register_rule(GridRule("aloe", _of_one_model, False))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .compose import no_grid_error
+from .rule import GridOrder, GridRule, Grids, register_rule
 
 MIN_PROBABILITY = 0.99
 
@@ -126,3 +128,12 @@ class _ClassDraw:
         permutation = torch.randperm(len(places), generator=self._generator)[: self.n_classes]
         drawn = [places[position] for position in permutation.tolist()]
         return [*drawn, drawn[0]] if self._repeat_corners else drawn
+
+
+def _of_all_models(order: GridOrder, *, repeat_corners: bool) -> Grids:
+    eligible = confident_for_all(order.probabilities, order.correct)
+    return rao_grids(order.labels, eligible, n=order.n, n_grids=order.n_grids, repeat_corners=repeat_corners)
+
+
+register_rule(GridRule("rao2022", partial(_of_all_models, repeat_corners=False), True))
+register_rule(GridRule("rao2022_repeat_corners", partial(_of_all_models, repeat_corners=True), True))

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.data import load_dataset
-from bcos_eval.engine.choice import Choice
-from bcos_eval.engine.scoring import Prediction
 from bcos_eval.metrics import Status, completeness_residual
 from bcos_eval.models import load_model
 
@@ -55,18 +55,18 @@ def test_a_zero_map_misses_the_whole_evidence(score, linear_sigmoid):
 
 def test_the_contributions_of_a_trained_bcos_network_are_complete(score):
     images, targets = _shapes(8)
-    predict = Prediction(load_model("bcos_resnet18"), Choice("bcos", {}), 0)
+    predict = ExplainedModel(load_model("bcos_resnet18"), find_explainer("bcos"))
     maps = predict.explain(images, targets)
     scored = score("completeness", maps, images=images, targets=targets, predict=predict)
     assert scored.values.max() < 1e-5
-    gradient = Prediction(predict.network, Choice("grad", {}), 0).explain(images, targets)
+    gradient = ExplainedModel(predict.network, find_explainer("grad")).explain(images, targets)
     assert score("completeness", gradient, images=images, targets=targets, predict=predict).values.mean() > 0.1
 
 
 @pytest.mark.slow
 def test_a_vision_transformer_is_complete_with_its_position_term(score):
     model = load_model("bcos_vitc_ti_patch1_14", "random")
-    predict = Prediction(model, Choice("bcos", {}), 0)
+    predict = ExplainedModel(model, find_explainer("bcos"))
     images = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([[0, 5]])
     maps = predict.explain(images, targets)

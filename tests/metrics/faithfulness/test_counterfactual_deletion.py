@@ -10,10 +10,10 @@ import pytest
 import torch
 from scipy import stats
 
+from bcos_eval.contract.stimulus import Counterfactuals
 from bcos_eval.data import load_dataset
 from bcos_eval.metrics import DEFAULT_PRESETS, Status, get_metric, partial_rank_correlation
 from bcos_eval.metrics.faithfulness.counterfactual_deletion import counterfactual_logits, wasted_share
-from bcos_eval.stimuli.stimulus import Counterfactuals
 
 PARTIAL, PLAIN, WASTED = (
     f"counterfactual_deletion/{preset}" for preset in ("partial_spearman", "spearman", "wasted")

@@ -181,7 +181,7 @@ def test_how_to_probe_blurs_maps_of_input_times_gradient_by_its_gaussian(score):
 
 
 def test_an_unknown_filter_is_refused(map_v, score):
-    message = "grid_pg.filter=median is not allowed; use average or gaussian."
+    message = "grid_pg/how_to_probe.filter=median is not allowed; use average or gaussian"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         score("grid_pg/how_to_probe", map_v, _cells(2, 2)[:, :1], filter="median")
 

@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 from torch import nn
 
+from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.data import load_dataset
-from bcos_eval.engine.choice import Choice
-from bcos_eval.engine.scoring import Prediction
 from bcos_eval.metrics import Status, covered_fraction, layers_by_use
 from bcos_eval.metrics.randomisation.randomisation import cascade, reset_layer
 from bcos_eval.models import load_model
@@ -232,7 +232,7 @@ def test_a_network_without_layers_to_reset_is_refused(score):
 def test_a_trained_bcos_network_is_left_alone_and_its_map_forgets(score):
     sample = load_dataset("shapes")[0]
     images, targets = sample.image[None], torch.tensor([[sample.label]])
-    predict = Prediction(load_model("bcos_resnet18"), Choice("bcos", {}), 0)
+    predict = ExplainedModel(load_model("bcos_resnet18"), find_explainer("bcos"))
     maps = predict.explain(images, targets)
     scored = score("randomisation/full", maps, images=images, targets=targets, predict=predict)
     assert abs(scored.values.item()) < 0.5
@@ -243,7 +243,7 @@ def test_the_map_of_every_stage_belongs_to_its_weights():
     # A network's explainer may keep what it derives from the weights: a fresh copy has nothing kept.
     sample = load_dataset("shapes")[0]
     images, targets = sample.image[None], torch.tensor([[sample.label]])
-    predict = Prediction(load_model("bcos_resnet18"), Choice("bcos", {}), 0)
+    predict = ExplainedModel(load_model("bcos_resnet18"), find_explainer("bcos"))
     maps = []
     for stage in cascade(predict, images[0], n_stages=3):
         fresh = stage.with_network(copy.deepcopy(stage.network))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bcos_eval.errors import IncompatibleError
-from bcos_eval.stimuli.grids.bcos import NO_MIN_LOGIT, bcos_grids, confident_order, take_grids
+from bcos_eval.stimuli.grids.bcos import bcos_grids, confident_order, take_grids
 
 
 def simulated_order(labels, logits, correct, n_cells, threshold):
@@ -75,7 +75,7 @@ def random_pool(seed, n_images, n_classes, share_correct=0.8):
 )
 def test_order_equals_a_literal_simulation(seed, n_classes, n, threshold):
     labels, logits, correct = random_pool(seed, 300, n_classes)
-    min_logit = 0.0 if threshold == 0.5 else NO_MIN_LOGIT
+    min_logit = 0.0 if threshold == 0.5 else float("-inf")
     order = confident_order(labels, logits, correct, n_cells=n * n, min_logit=min_logit)
     assert order == simulated_order(labels, logits, correct, n * n, threshold)
 
@@ -156,7 +156,7 @@ def test_logit_of_zero_is_not_confident():
     logits = torch.tensor([1.0] * 5 + [0.0] * 5)
     correct = torch.ones(10, dtype=torch.bool)
     assert set(confident_order(labels, logits, correct, n_cells=4)) <= set(range(5))
-    assert len(confident_order(labels, logits, correct, n_cells=4, min_logit=NO_MIN_LOGIT)) == 8
+    assert len(confident_order(labels, logits, correct, n_cells=4, min_logit=float("-inf"))) == 8
 
 
 def test_global_random_state_is_left_alone():

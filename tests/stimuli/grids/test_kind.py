@@ -6,13 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from bcos_eval.engine.choice import Choice
 from bcos_eval.errors import IncompatibleError
-from bcos_eval.stimuli.source import StimulusKind
-from bcos_eval.stimuli.view_checks import check_grid_size, check_view
+from bcos_eval.stimuli.grids.kind import GridKind
 from bcos_eval.user_code.network import UserModel
 
-IXG = Choice("ixg", {})
+IXG = ("ixg", {})
 
 
 class OneSize(nn.Module):
@@ -39,10 +37,6 @@ def user_model(module=None, side=8):
     )
 
 
-def metric(name):
-    return Choice(name, {})
-
-
 @pytest.mark.parametrize(
     ("view", "n", "side", "method", "message"),
     [
@@ -67,7 +61,7 @@ def metric(name):
             "or use difull.",
         ),
         (
-            "difull", 2, 8, Choice("gradcam", {"layer": "layer"}),
+            "difull", 2, 8, ("gradcam", {"layer": "layer"}),
             "metric 'grid_pg' stitches features of cells, which is known for the last ones only; leave out "
             "--param gradcam.layer, or use dipart.",
         ),
@@ -75,12 +69,12 @@ def metric(name):
 )  # fmt: skip
 def test_what_cannot_be_shown_in_a_view_is_refused(view, n, side, method, message):
     with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
-        check_view(user_model(side=side), method, metric("grid_pg"), StimulusKind("grid", "bcos_v2", n, view=view))
+        GridKind("bcos_v2", n, view=view).check(user_model(side=side), *method, "grid_pg")
 
 
 @pytest.mark.parametrize("view", ["plain", "rescaled", "strided", "strided_padded", "difull"])
 def test_a_network_of_one_even_size_can_be_shown_parts(view):
-    check_view(user_model(), IXG, metric("grid_pg"), StimulusKind("grid", "bcos_v2", 2, view=view))
+    GridKind("bcos_v2", 2, view=view).check(user_model(), *IXG, "grid_pg")
 
 
 def test_a_network_of_one_size_is_refused_whole_grids_and_told_what_to_use():
@@ -89,9 +83,9 @@ def test_a_network_of_one_size_is_refused_whole_grids_and_told_what_to_use():
         "grid_pg/bcosification_strided or grid_pg/aloe_strided, which show it 8×8."
     )
     with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
-        check_grid_size(user_model(), StimulusKind("grid", "bcos_v2", 2), torch.device("cpu"))
+        GridKind("bcos_v2", 2).check_size(user_model(), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("view", ["rescaled", "strided", "strided_padded", "difull"])
 def test_a_network_of_one_size_is_not_tried_where_it_is_shown_its_size(view):
-    check_grid_size(user_model(), StimulusKind("grid", "bcos_v2", 2, view=view), torch.device("cpu"))
+    GridKind("bcos_v2", 2, view=view).check_size(user_model(), torch.device("cpu"))

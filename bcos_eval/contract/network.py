@@ -1,4 +1,4 @@
-"""What an explainer needs from a network."""
+"""What the suite expects of an image classifier, and what it asks of one before the first pass."""
 
 from __future__ import annotations
 
@@ -12,45 +12,63 @@ from torch import Tensor, nn
 class Network(Protocol):
     """An image classifier that knows its own input encoding; the suite's models are such networks.
 
-    `features` and `head`, where they exist, split the network before its classifier: `head(features(x))`
-    equals the logits and `features(x)` is `(B, F, h, w)`.
+    Attributes:
+        name: As in the tables.
+        weights_id: Says which weights are loaded; part of every stored result.
+        is_bcos: Whether it has a linear summary.
+        num_classes: Number of logits.
+        input_size: Side in pixels of the images it was made for.
     """
 
+    name: str
+    weights_id: str
+    is_bcos: bool
+    num_classes: int
+    input_size: int
     training: bool
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images `(B, 3, H, W)` in [0, 1] to network input `(B, C, H, W)`."""
+        ...
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Map logits to probabilities."""
+        """Map logits to probabilities, by the non-linearity the network was trained with."""
+        ...
 
     def __call__(self, encoded: Tensor, /) -> Tensor:
-        """Map network input to logits."""
+        """Map network input to logits `(B, C)`."""
+        ...
 
     def modules(self) -> Iterator[nn.Module]:
         """Iterate over all modules, parents first."""
+        ...
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
         """Iterate over all modules with their dotted names."""
+        ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Iterate over all parameters."""
+        ...
 
     def buffers(self) -> Iterator[Tensor]:
         """Iterate over all buffers."""
+        ...
 
 
 class SplitNetwork(Network, Protocol):
-    """A network that can be cut before its classifier."""
+    """A network that can be cut before its classifier: `head(features(x))` equals the logits."""
 
     def features(self, encoded: Tensor) -> Tensor:
         """Map network input to the last spatial features `(B, F, h, w)`."""
+        ...
 
     def head(self, features: Tensor) -> Tensor:
         """Map spatial features to logits."""
+        ...
 
 
-def name_of(model: Network) -> str:
+def name_of(model: object) -> str:
     """Return the model's registered name, for a user's own network the name of its class."""
     return str(getattr(model, "name", type(model).__name__))
 
@@ -61,3 +79,11 @@ def device_of(model: Network) -> torch.device:
     if tensor is None:
         tensor = next(model.buffers(), None)
     return torch.device("cpu") if tensor is None else tensor.device
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an exception says that memory ran out."""
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    # The CPU allocator has no exception class of its own.
+    return "can't allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""What sets a class apart from the others: the linear summary of its lead over the mean class."""
+"""The explanations that belong to a B-cos network: its linear summary, of a class or of its lead over the mean."""
 
 from __future__ import annotations
 
@@ -8,17 +8,40 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.bcos import contribution_map, explanation_mode, for_gradients, gradients_by_target
+from bcos_eval.contract.explainer import BCOS_NETWORK, Style, register_explainer
+from bcos_eval.contract.maps import stack_targets
+from bcos_eval.contract.network import Network
 
-from .gradients import stack_targets
-from .network import Network
-from .registry import register_explainer
+from .explanation_mode import explanation_mode
+from .frozen.fusion import for_gradients
+from .linear_summary import gradients_by_target, summary_rows
+
+
+@register_explainer(
+    "bcos",
+    source="Böhle et al., B-cos Alignment, TPAMI 2024, equations 9 to 11",
+    family="bcos",
+    needs=(BCOS_NETWORK,),
+    aliases=("b_cos", "ours", "w(x)"),
+    style=Style("#D55E00", "-"),
+)
+def bcos_contributions(model: Network, images: Tensor, targets: Tensor) -> Tensor:
+    """Return what each pixel contributes to each target's logit, `(B, K, H, W)`.
+
+    The maps sum to the logit minus the model's logit bias. One forward pass serves all targets.
+    """
+    encoded = model.encode(images)
+    rows = summary_rows(cast("nn.Module", model), encoded, targets)
+    return stack_targets(((encoded * weights).sum(1) for weights in rows), images)
 
 
 @register_explainer(
     "bcos_relative",
     source='Böhle et al., B-cos Networks, CVPR 2022 (code: "OursRelative")',
-    needs_bcos=True,
+    family="bcos",
+    needs=(BCOS_NETWORK,),
+    aliases=("ours_relative",),
+    style=Style("#CC6677", "--"),
 )
 def relative_contributions(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return what each pixel contributes to a target's logit minus the mean of all logits, `(B, K, H, W)`.

@@ -4,15 +4,8 @@ import math
 
 import torch
 
+from bcos_eval.contract.statuses import area_share, is_constant, is_empty, is_nonfinite, is_zero, map_statuses
 from bcos_eval.metrics import Status
-from bcos_eval.metrics.map_status import (
-    area_share,
-    is_constant,
-    is_empty,
-    is_nonfinite,
-    is_zero,
-    map_statuses,
-)
 
 ZERO = torch.zeros(2, 3)
 CONSTANT = torch.full((2, 3), -0.25)

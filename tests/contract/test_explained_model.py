@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from bcos_eval.metrics.faithfulness.remembered import content_key, memory_of
+from bcos_eval.contract.explained_model import content_key, memory_of
 
 
 def test_equal_content_has_equal_keys_wherever_it_lies_in_memory():

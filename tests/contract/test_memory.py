@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from bcos_eval.engine.memory import Memory
+from bcos_eval.contract.explained_model import Memory
 
 
 def _ask(memory, key, made):

@@ -1,25 +1,43 @@
-"""Which units have a map or a region that no plain score exists for.
+"""How far the score of a unit can be trusted, and which maps have no plain score.
 
-All functions return one entry per map, `(B, K)`.
+All functions of maps return one entry per map, `(B, K)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 import torch
 from torch import Tensor
 
-from .registry import Status
+
+class Status(StrEnum):
+    """How far the score of a unit can be trusted.
+
+    A metric's docstring says what it scores a map of each status; NaN where nothing is said.
+    """
+
+    OK = "ok"
+    ZERO_MAP = "zero_map"
+    CONSTANT_MAP = "constant_map"
+    NONFINITE = "nonfinite"
+    EMPTY_REGION = "empty_region"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
 
 # Where several apply, the first one is what a reader should repair first.
 _PRECEDENCE = (
+    Status.FAILED,
     Status.SKIPPED,
     Status.NONFINITE,
     Status.EMPTY_REGION,
     Status.ZERO_MAP,
     Status.CONSTANT_MAP,
 )
+
+Statuses = tuple[tuple[Status, ...], ...]
 
 
 def is_nonfinite(maps: Tensor) -> Tensor:
@@ -48,7 +66,7 @@ def area_share(regions: Tensor) -> Tensor:
     return share.masked_fill(share == 0, torch.nan)
 
 
-def map_statuses(maps: Tensor, conditions: Mapping[Status, Tensor]) -> tuple[tuple[Status, ...], ...]:
+def map_statuses(maps: Tensor, conditions: Mapping[Status, Tensor]) -> Statuses:
     """Return the status of each unit.
 
     Args:

@@ -1,56 +1,26 @@
-"""What a metric is, what it returns, and the table of all metrics by `name/preset`."""
+"""What a metric is, what it is given and what it returns."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Literal, Protocol, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from bcos_eval.contract.types import Counterfactuals, Param, Predict, View
+from bcos_eval.errors import unknown_name
 
-from .precision import in_float64
+from .exactness import in_float64
+from .explained_model import ExplainedModel
+from .params import Limits, Owner, Param, Range, limits_of
 from .shapes import require_batch_shapes
+from .statuses import Statuses
+from .stimulus import Counterfactuals
 
-_N_NEAR_MATCHES = 3
-
-
-class Status(StrEnum):
-    """How far the score of a unit can be trusted.
-
-    A metric's docstring says what it scores a map of each status; NaN where nothing is said.
-    """
-
-    OK = "ok"
-    ZERO_MAP = "zero_map"
-    CONSTANT_MAP = "constant_map"
-    NONFINITE = "nonfinite"
-    EMPTY_REGION = "empty_region"
-    SKIPPED = "skipped"
-
-
-class Explained(Predict, Protocol):
-    """The model together with the explainer that made the maps, as metrics see them that explain again."""
-
-    @property
-    def network(self) -> nn.Module:
-        """The model itself; to be copied, never changed."""
-        ...
-
-    def explain(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Map images `(B, 3, H, W)` and targets `(B, K)` to maps `(B, K, H, W)`, as the scored maps were made."""
-        ...
-
-    def constant_terms(self, encoded: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what belongs to no pixel of each target's logit: bias and position codes, `(B, K)` each."""
-        ...
-
-    def with_network(self, network: nn.Module) -> Explained:
-        """Return the same explainer on another network."""
-        ...
+Direction = Literal["higher", "lower"]
+Need = Literal["model", "explainer", "counterfactuals"]
+View = Literal["plain", "rescaled", "strided", "strided_padded", "difull", "dipart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,45 +30,52 @@ class MetricInfo:
     Attributes:
         name: Registered name.
         preset: One reading of the metric; scores compare within a preset only.
-        stimulus: Whether units are cells of grids, classes of mosaics or single images.
-        needs_predict: Whether scoring runs the model.
+        stimulus: What units it is measured on: the name of a kind of stimulus, see `bcos_eval.stimuli`.
         direction: Which scores are better.
         low: Smallest score possible.
         high: Largest score possible.
         chance: Expected score of a map that knows nothing: "area" where it depends on the region and "model" where
-            it was measured on the model (both come with each unit), None where it depends on the model.
+            it was measured on the model (both come with each unit), None where it is unknown.
         source: Paper or code with its place.
-        defaults: Parameters with their values. `pool` (how grids are drawn) and `n` (cells per side)
-            describe the stimulus and are read by whoever makes it.
-        needs_explain: Whether scoring also explains again, see `Explained`.
+        defaults: Parameters with their values. `rule` (how grids are drawn) and `n` (cells per side) describe the
+            stimulus and are read by whoever makes it.
+        needs: What scoring takes beside maps and regions: the "model" for its predictions, the "explainer" for
+            maps of changed images, "counterfactuals", the scene without each of its parts.
         scale_invariant: Whether a map times a positive number has the same score.
-        needs_counterfactuals: Whether scoring compares with images that lack a part of the scene.
         view: How the network is shown a grid: whole ("plain"), with cells scaled down so that the grid has the
             network's native size ("rescaled"), through overlapping windows of a cell's size ("strided",
             "strided_padded"), or with its head, or all of it, cut off from the other cells ("dipart", "difull").
         note: Whom the preset is for, where that is not everyone.
+        mean_over_classes: Whether its mean is that of the classes' means, as its authors report it.
+        expensive: Whether a unit takes tens of passes or more.
+        headline: Whether it belongs to the short list that a first table shows.
     """
 
     name: str
     preset: str
-    stimulus: Literal["grid", "mosaic", "single"]
-    needs_predict: bool
-    direction: Literal["higher", "lower"]
+    stimulus: str
+    direction: Direction
     low: float
     high: float
     chance: Literal["area", "model"] | float | None
     source: str
     defaults: Mapping[str, Param] = field(default_factory=dict)
-    needs_explain: bool = False
+    needs: tuple[Need, ...] = ()
     scale_invariant: bool = True
-    needs_counterfactuals: bool = False
     view: View = "plain"
     note: str = ""
+    mean_over_classes: bool = False
+    expensive: bool = False
+    headline: bool = False
 
     @property
     def key(self) -> str:
         """The registered key, `name/preset`."""
         return f"{self.name}/{self.preset}"
+
+    def variant(self, preset: str, **changes: object) -> MetricInfo:
+        """Return the description of another preset: the same but for what is given."""
+        return replace(self, preset=preset, **changes)  # type: ignore[arg-type] # checked by the dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +91,7 @@ class Scored:
     """
 
     values: Tensor
-    status: tuple[tuple[Status, ...], ...]
+    status: Statuses
     chance: Tensor
     curves: Tensor | None = None
 
@@ -128,7 +105,7 @@ class Batch:
         images: Pixels `(B, 3, H, W)` in [0, 1].
         targets: Explained classes `(B, K)`, int64.
         regions: True where the target's evidence is, `(B, K, H, W)` bool; all False where unknown.
-        predict: The model, for metrics that need it.
+        given_model: The model with its explainer, for metrics that need it.
         seed: Seed of the run, for metrics that draw at random.
         counterfactuals: For each image, the scene without its parts; empty for metrics that do not need them.
     """
@@ -137,45 +114,41 @@ class Batch:
     images: Tensor
     targets: Tensor
     regions: Tensor
-    predict: Predict | None
+    given_model: ExplainedModel | None = None
     seed: int = 0
     counterfactuals: Sequence[Counterfactuals] = ()
 
     @property
-    def model(self) -> Predict:
-        """The model, for metrics that declared the need.
+    def model(self) -> ExplainedModel:
+        """The model with its explainer, for metrics that declared the need.
 
         Raises:
             ValueError: If none was given.
         """
-        if self.predict is None:
-            raise ValueError("predict is None; a perturbation metric runs the model: pass one as predict=…")
-        return self.predict
+        if self.given_model is None:
+            raise ValueError("no model was given; this metric runs it: pass an ExplainedModel as model=…")
+        return self.given_model
 
-    @property
-    def explained(self) -> Explained:
-        """The model with its explainer, for metrics that declared the need.
 
-        Raises:
-            ValueError: If none was given, or a model alone.
-        """
-        if not hasattr(self.model, "explain"):
-            raise ValueError(
-                "predict has no explain(); this metric explains again: pass a model with its explainer."
-            )
-        return cast("Explained", self.model)
-
+# What describes the stimulus, which scoring functions need not know: a grid has two cells per side or more.
+_STIMULUS_RANGES = {"n": Range(low=2)}
 
 ScoreFunction = Callable[..., Scored]
-_F = TypeVar("_F", bound=ScoreFunction)
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A scoring function `(batch, **params)` with its description; checks what comes in."""
+    """A scoring function `(batch, **params)` with its description; checks what comes in.
+
+    Attributes:
+        info: Name, preset, direction, needs.
+        function: Makes the scores.
+        code: Identity of a user's own code; empty for the suite's, which the version stands for.
+    """
 
     info: MetricInfo
     function: ScoreFunction
+    code: str = ""
 
     def score(
         self,
@@ -183,7 +156,7 @@ class Metric:
         images: Tensor,
         targets: Tensor,
         regions: Tensor,
-        predict: Predict | None = None,
+        model: ExplainedModel | None = None,
         *,
         seed: int = 0,
         counterfactuals: Sequence[Counterfactuals] = (),
@@ -192,26 +165,43 @@ class Metric:
         """Score B stimuli with K targets each.
 
         Raises:
-            ValueError: If shapes or types do not match, a parameter is unknown, or the model or the scenes
-                without their parts are missing.
+            ValueError: If shapes or types do not match, a parameter is unknown or not allowed, or the model or the
+                scenes without their parts are missing.
         """
         require_batch_shapes(maps, images, targets, regions)
-        values = resolve_params(self.info, params)
+        values = {**self.info.defaults, **self.checked(params)}
         exact = in_float64(maps)
-        if self.info.needs_counterfactuals and len(counterfactuals) != len(images):
+        if "counterfactuals" in self.info.needs and len(counterfactuals) != len(images):
             raise ValueError(
                 f"{len(counterfactuals)} counterfactuals for {len(images)} images; '{self.info.key}' compares "
                 "with scenes that lack a part: pass counterfactuals=…, one entry per image."
             )
-        batch = Batch(exact, images, targets, regions.to(exact.device), predict, seed, counterfactuals)
+        batch = Batch(exact, images, targets, regions.to(exact.device), model, seed, counterfactuals)
         return self.function(batch, **values)
+
+    @property
+    def all_defaults(self) -> Mapping[str, Param]:
+        """Every parameter with the preset's value."""
+        return self.info.defaults
+
+    def checked(self, params: Mapping[str, object]) -> dict[str, Param]:
+        """Return parameters in the types of their defaults.
+
+        Raises:
+            InputError: If one is unknown or its value not allowed.
+        """
+        own = limits_of(self.function)
+        limits = Limits({**_STIMULUS_RANGES, **own.ranges}, own.choices)
+        return Owner("metric", self.info.key, self.info.defaults, limits).checked(params)
 
 
 METRICS: dict[str, Metric] = {}
 DEFAULT_PRESETS: dict[str, str] = {}
 
+F = TypeVar("F", bound=ScoreFunction)
 
-def register_metric(info: MetricInfo, *, recommended: bool = False) -> Callable[[_F], _F]:
+
+def register_metric(info: MetricInfo, *, recommended: bool = False) -> Callable[[F], F]:
     """Return a decorator that enters a scoring function under `info.key` and returns it unchanged.
 
     Args:
@@ -227,7 +217,7 @@ def register_metric(info: MetricInfo, *, recommended: bool = False) -> Callable[
         taken = DEFAULT_PRESETS[info.name]
         raise ValueError(f"metric '{info.name}' already recommends preset '{taken}'; recommend one only.")
 
-    def enter(function: _F) -> _F:
+    def enter(function: F) -> F:
         METRICS[info.key] = Metric(info, function)
         if recommended:
             DEFAULT_PRESETS[info.name] = info.preset
@@ -240,29 +230,14 @@ def get_metric(key: str) -> Metric:
     """Return the metric `name/preset`, or the recommended preset of a plain name.
 
     Raises:
-        ValueError: If there is none; the message offers near matches.
+        InputError: If there is none; the message offers near matches.
     """
     full = f"{key}/{DEFAULT_PRESETS[key]}" if key in DEFAULT_PRESETS else key
     if full not in METRICS:
-        known = sorted({*METRICS, *DEFAULT_PRESETS})
-        near = difflib.get_close_matches(key, known, n=_N_NEAR_MATCHES, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}."
-        raise ValueError(f"unknown metric '{key}'; {hint}")
+        raise unknown_name("metric", key, {*METRICS, *DEFAULT_PRESETS})
     return METRICS[full]
 
 
-def resolve_params(info: MetricInfo, given: Mapping[str, Param]) -> dict[str, Param]:
-    """Return the metric's defaults overridden by what was given.
-
-    Raises:
-        ValueError: If a name is unknown or a value is not of the default's type.
-    """
-    for name, value in given.items():
-        if name not in info.defaults:
-            known = ", ".join(info.defaults) or "none"
-            raise ValueError(f"metric '{info.key}' has no parameter '{name}'; its parameters: {known}.")
-        kind = type(info.defaults[name])
-        allowed = (int, float) if kind is float else (kind,)
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise ValueError(f"metric '{info.key}': {name}={value!r} is not of type {kind.__name__}; give one.")
-    return {**info.defaults, **given}
+def unknown_chance(values: Tensor) -> Tensor:
+    """Return the chance levels of scores `(B, K)` for which there is none."""
+    return torch.full_like(values, torch.nan)

@@ -1,0 +1,79 @@
+"""What a rule is by which confident images are put together to grids, and all rules by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bcos_eval.data.sample import Sample
+
+from ..pool import Pool
+from .compose import Placement
+
+Grids = list[tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class GridOrder:
+    """Grids that are wanted.
+
+    Attributes:
+        labels: Class index of every image, in dataset order.
+        pools: What the model to explain says of every image, or for rules of all models what each says.
+        n: Cells per side.
+        n_grids: Number of grids; fewer are made where the confident images do not suffice.
+        seed: Seed of the run, for rules without a seed of their own.
+    """
+
+    labels: Sequence[int]
+    pools: Sequence[Pool]
+    n: int
+    n_grids: int
+    seed: int
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Each model's probability of each image's own class, `(M, N)`."""
+        return torch.stack([pool.label_probability for pool in self.pools])
+
+    @property
+    def correct(self) -> Tensor:
+        """Whether each model's largest logit is that of the image's class, `(M, N)` bool."""
+        return torch.stack([pool.correct for pool in self.pools])
+
+
+@dataclass(frozen=True, slots=True)
+class GridRule:
+    """How grids are made.
+
+    Attributes:
+        name: As `--param METRIC.rule=` takes it.
+        make: Maps an order to the dataset positions of each grid's n² images.
+        of_all_models: Whether images must suit every model of the run, and not only the one explained.
+        placement: The order in which images fill the cells.
+        prepare: Changes every image before it becomes a cell.
+    """
+
+    name: str
+    make: Callable[[GridOrder], Grids]
+    of_all_models: bool
+    placement: Placement = "row_major"
+    prepare: Callable[[Sample], Sample] | None = None
+
+
+GRID_RULES: dict[str, GridRule] = {}
+
+
+def register_rule(rule: GridRule) -> GridRule:
+    """Enter a rule under its name and return it.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    if rule.name in GRID_RULES:
+        raise ValueError(f"grid rule '{rule.name}' is registered twice; choose another name")
+    GRID_RULES[rule.name] = rule
+    return rule

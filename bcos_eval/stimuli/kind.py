@@ -1,0 +1,183 @@
+"""What a kind of stimulus is, and all kinds by name; each lies in a module of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from bcos_eval.contract.metric import MetricInfo
+from bcos_eval.contract.network import Network
+from bcos_eval.contract.params import Param
+from bcos_eval.contract.stimulus import Stimulus
+from bcos_eval.data.sample import Dataset
+from bcos_eval.errors import unknown_name
+
+from .pool import Pool
+
+# Whose confident images grids are made of: the explained model's own, or those that all models of a run share.
+PoolChoice = Literal["own", "shared"]
+
+# (network, images (B, 3, H, W), targets (B, K)) -> maps (B, K, H, W)
+Explain = Callable[[Network, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The place of a stimulus whose image cannot be read; the id is empty for single images."""
+
+    sample_id: str
+    label: int
+    reason: str
+    stimulus_id: str = ""
+
+
+class StimulusSource(Protocol):
+    """Stimuli by position; each is made when it is read."""
+
+    def __len__(self) -> int:
+        """Number of stimuli."""
+        ...
+
+    def read(self, first: int, stop: int) -> Iterator[Stimulus | Unreadable]:
+        """Make the stimuli at positions `first` to `stop` (exclusive)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a source is made of.
+
+    Attributes:
+        dataset: Where images come from, in the size that the model wants.
+        n_samples: Number of stimuli wanted.
+        seed: Seed of the run.
+        pools: What models say of the dataset's images: of the one to explain, or of all where the kind depends on
+            all. Called only by kinds that need it, since it takes a pass over the data.
+    """
+
+    dataset: Dataset
+    n_samples: int
+    seed: int
+    pools: Callable[[], Sequence[Pool]]
+
+
+class StimulusKind(ABC):
+    """A kind of stimulus; metrics that ask for the same kind share attributions. Kinds are compared by value."""
+
+    name: ClassVar[str]
+    # What an interruption can cost: stimuli that are stored together.
+    per_shard: ClassVar[int] = 50
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """The kind in one word, with whatever tells it from others of its name."""
+
+    @property
+    @abstractmethod
+    def plural(self) -> str:
+        """What several of the kind are called in a sentence."""
+
+    @abstractmethod
+    def as_json(self) -> dict[str, Any]:
+        """The kind as plain values, for a shard's key."""
+
+    @abstractmethod
+    def source(self, material: Material) -> StimulusSource:
+        """Return at most `material.n_samples` stimuli.
+
+        Raises:
+            IncompatibleError: If not a single one can be made.
+        """
+
+    @property
+    def needs_regions(self) -> bool:
+        """Whether only the dataset can say where a target's evidence is."""
+        return False
+
+    @property
+    def pools_all_models(self) -> bool:
+        """Whether the stimuli depend on every model of the run, and not only on the one explained."""
+        return False
+
+    @property
+    def pool_suffix(self) -> str:
+        """What labels add where the images' pool is not the rule's usual one."""
+        return ""
+
+    @property
+    def is_shown_whole(self) -> bool:
+        """Whether the network is shown the image of a stimulus as it is."""
+        return True
+
+    def check(self, network: Network, method: str, params: Mapping[str, Param], metric: str) -> None:  # noqa: B027 - most allow all
+        """Refuse a network or an explainer's parameters that stimuli of this kind cannot be explained with.
+
+        Args:
+            network: The network to explain.
+            method: What is to explain it, for the message.
+            params: Parameters of the method.
+            metric: What is to be scored, for the message.
+
+        Raises:
+            IncompatibleError: If they cannot.
+        """
+
+    def check_size(self, network: Network, device: torch.device) -> None:  # noqa: B027 - most are of native size
+        """Refuse a network that takes no image of the stimuli's size.
+
+        Raises:
+            IncompatibleError: If it fails on one.
+        """
+
+    def explain(self, explain: Explain, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the attributions of stimuli the way their kind wants the network to see them.
+
+        Args:
+            explain: Makes the attributions of a network.
+            network: The network to explain.
+            images: `(B, 3, H, W)` in [0, 1].
+            targets: `(B, K)`.
+
+        Returns:
+            Signed maps `(B, K, H, W)`.
+        """
+        return explain(network, images, targets)
+
+
+# (metric, its parameters, whose pool) -> kind
+KindMaker = Callable[[MetricInfo, Mapping[str, Param], PoolChoice], StimulusKind]
+
+STIMULI: dict[str, KindMaker] = {}
+
+
+def register_stimulus(name: str) -> Callable[[KindMaker], KindMaker]:
+    """Return a decorator that enters a maker of kinds under a name, which metrics state as their `stimulus`.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+
+    def enter(make: KindMaker) -> KindMaker:
+        if name in STIMULI:
+            raise ValueError(f"stimulus '{name}' is registered twice; choose another name")
+        STIMULI[name] = make
+        return make
+
+    return enter
+
+
+def stimulus_kind(info: MetricInfo, params: Mapping[str, Param], pool: PoolChoice = "own") -> StimulusKind:
+    """Return what a metric is measured on.
+
+    Raises:
+        InputError: If there is no such kind, or its parameters are not allowed.
+    """
+    if info.stimulus not in STIMULI:
+        raise unknown_name(f"stimulus of metric {info.key}", info.stimulus, STIMULI)
+    return STIMULI[info.stimulus](info, params, pool)
