@@ -14,7 +14,7 @@ from bcos_eval.contract.network import Network
 
 from .explanation_mode import explanation_mode
 from .frozen.fusion import for_gradients
-from .linear_summary import gradients_by_target, summary_rows
+from .linear_summary import contribution_map, gradients_by_target, summary_rows
 
 
 @register_explainer(

@@ -187,7 +187,7 @@ def register_explainer(
     name: str,
     *,
     source: str,
-    family: Family,
+    family: Family = "user",
     needs: tuple[Need, ...] = (),
     aliases: tuple[str, ...] = (),
     style: Style = UNSTYLED,

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.errors import InputError
 
 from .arrays import load_arrays, save_arrays

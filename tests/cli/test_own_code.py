@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from bcos_eval.cli.main import main
-from bcos_eval.contract.plugins import offers_of_the_block
 
 OWN = """
     import torch
@@ -42,12 +41,6 @@ OWN = """
     def covered(maps):
         return (maps > 0).double().mean((2, 3))
 """
-
-
-@pytest.fixture(autouse=True)
-def _forget():
-    with offers_of_the_block():
-        yield
 
 
 @pytest.fixture

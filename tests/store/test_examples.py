@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.engine.example_maps import examples_of
 from bcos_eval.errors import InputError
-from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.store import examples as stored_examples
 from bcos_eval.store.arrays import load_arrays, save_arrays
 from bcos_eval.store.examples import (
