@@ -13,24 +13,6 @@ ROOT = Path(__file__).parents[1]
 # What each part may import of the suite, besides itself.
 FREE = {"errors", "seeding", "version"}
 ALLOWED = {
-<<<<<<< HEAD
-    "bcos": FREE,
-    "metrics": FREE | {"plugin_types"},
-    "baselines": FREE | {"bcos"},
-    "data": FREE,
-    "statistics": FREE,
-    "models": FREE | {"bcos", "data"},
-    "training": FREE | {"bcos", "data", "models"},
-    "plugin_types": FREE,
-    "plugins": FREE | {"plugin_types"},
-    "user_code": FREE | {"plugins"},
-    "own_metric": FREE | {"plugins"},
-    "own_plugins": FREE | {"plugins", "own_metric", "user_code"},
-    "engine": FREE | {"bcos", "data", "models", "plugins", "own_plugins", "user_code"},
-    "bench": FREE | {"bcos", "data", "models", "plugins", "engine"},
-    "store": {"errors", "version"},
-    "reports": FREE | {"statistics", "store"},
-=======
     "contract": FREE,
     "statistics": FREE,
     "store": FREE,
@@ -45,7 +27,6 @@ ALLOWED = {
     "engine": FREE | {"contract", "statistics", "bcos", "data", "models", "stimuli", "user_code", "store"},
     "reports": FREE | {"statistics", "store"},
     "bench": FREE | {"contract", "bcos", "data", "models", "stimuli", "engine", "store"},
->>>>>>> e95579b (contract: tests, arrows, facts of entries at their registration)
 }
 
 
