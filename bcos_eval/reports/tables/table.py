@@ -87,24 +87,35 @@ def render(rows: Sequence[Row], style: TableFormat, *, full: bool = False) -> st
     """Return the leaderboard as text; only here are numbers rounded, and in CSV not even here.
 
     Args:
-        rows: Rows with the leaderboard's columns; counts of further statuses are printed too.
+        rows: Rows with the leaderboard's columns; counts of further statuses are printed too, and rows of few
+            stimuli are marked, where they say so.
         style: "csv" has every column of the contract, the others those that readers compare.
         full: Whether to show rare columns too, see `readable_columns`.
     """
     if style == "csv":
         return csv_text(rows, LEADERBOARD_COLUMNS)
-    return formatted(readable_columns(rows, full=full), style)
+    note = FEW_STIMULI_NOTE if any(_stimuli(row) < FEW_STIMULI for row in rows) else ""
+    return formatted(readable_columns(rows, full=full), style, note=note)
 
 
 def formatted(
-    table: Columns, style: Literal["md", "html", "latex"], *, numeric: Collection[str] = _NUMERIC
+    table: Columns, style: Literal["md", "html", "latex"], *, numeric: Collection[str] = _NUMERIC, note: str = ""
 ) -> str:
-    """Return a table of texts in a form to read; numeric columns to the right, `Best` texts in bold."""
+    """Return a table of texts in a form to read; numeric columns to the right, `Best` texts in bold.
+
+    Args:
+        table: Texts by column.
+        style: The form.
+        numeric: Columns that are aligned to the right.
+        note: A line below the table, without markup.
+    """
     if style == "latex":
         from .latex import latex
 
-        return latex(table, numeric)
-    return markdown(table, numeric=numeric) if style == "md" else _html(table, numeric)
+        return latex(table, numeric) + (f"\n{note}" if note else "")
+    if style == "html":
+        return _html(table, numeric, note)
+    return markdown(table, numeric=numeric) + (f"\n{note}" if note else "")
 
 
 def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
@@ -138,7 +149,7 @@ def readable_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
         "model": [names[row["dataset"], row["model"], row["weights"]] for row in rows],
         "method": [row["method"] for row in rows],
         "metric": [f"{metric_name(row)} {ARROWS[row['direction']]}" for row in rows],
-        "n": [str(row["n"]) for row in rows],
+        "n": [counted(row["n"], _stimuli(row)) for row in rows],
         "mean": [number(row["mean"]) for row in rows],
         "95 % interval": [f"[{number(row['ci_low'])}, {number(row['ci_high'])}]" for row in rows],
         **medians,
@@ -185,6 +196,11 @@ def markdown(table: Columns, *, numeric: Collection[str] = _NUMERIC) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _stimuli(row: Row) -> int:
+    """Number of stimuli of a row; rows that were read from a file do not say and are not marked."""
+    return int(row.get("n_stimuli", FEW_STIMULI))
+
+
 def _marked(value: str) -> str:
     escaped = value.replace("|", "\\|")
     return f"**{escaped}**" if isinstance(value, Best) else escaped
@@ -198,7 +214,7 @@ def _line(values: Sequence[str], columns: Sequence[str], widths: Sequence[int], 
     return "| " + " | ".join(cells) + " |"
 
 
-def _html(table: Columns, numeric: Collection[str]) -> str:
+def _html(table: Columns, numeric: Collection[str], note: str) -> str:
     """A page that needs nothing else: numbers to the right, readable in light and dark."""
     header = "".join(_cell("th", column in numeric, column) for column in table)
     rows = [
@@ -208,6 +224,7 @@ def _html(table: Columns, numeric: Collection[str]) -> str:
         for row in zip(*table.values(), strict=True)
     ]
     body = ["<table>", f"<thead><tr>{header}</tr></thead>", "<tbody>", *rows, "</tbody>", "</table>"]
+    body += [f"<p>{html.escape(note.strip())}</p>"] if note else []
     return "\n".join([_PAGE_HEAD, *body, "</body>", "</html>"]) + "\n"
 
 

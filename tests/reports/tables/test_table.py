@@ -91,3 +91,15 @@ def test_rare_columns_are_left_out_and_counts_where_nothing_is_counted():
 def test_rules_of_narrow_columns_still_say_where_they_are_aligned():
     rule = render([{**TABLE[0], "n": 5}], "md").splitlines()[1]
     assert "| -: |" in rule
+
+
+def test_rows_of_few_stimuli_are_marked_and_the_mark_is_explained():
+    few = [{**row, "n_stimuli": n} for row, n in zip(TABLE, (10, 30), strict=True)]
+    assert readable_columns(few)["n"] == ["90*", "0"]
+    note = "* fewer than 30 stimuli: intervals are wide, orders of means uncertain."
+    assert render(few, "md").endswith(f"|\n\n{note}\n")
+    page = ElementTree.fromstring(re.sub(r"<!doctype html>|<meta[^>]*>", "", render(few, "html")))
+    assert [paragraph.text for paragraph in page.iter("p")] == [note]
+    assert render(few, "latex").endswith(f"\n\n{note}\n")
+    assert render(few, "csv") == render(TABLE, "csv")
+    assert note not in render(few[1:], "md")
