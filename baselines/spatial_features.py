@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from bcos_eval.bcos import target_gradients
 from bcos_eval.contract.explainer import Need
-from bcos_eval.contract.network import Network, SplitNetwork, name_of
+from bcos_eval.contract.network import Network, SplitNetwork, TokenNetwork, name_of
 from bcos_eval.contract.network_state import forward_hooks
 from bcos_eval.contract.params import Param
 from bcos_eval.errors import IncompatibleError, unknown_name
@@ -20,7 +20,8 @@ Upsample = Literal["nearest", "bilinear"]
 
 
 def _refusal_without_features(model: Network, params: Mapping[str, Param]) -> str | None:
-    if params.get("layer") or (hasattr(model, "features") and hasattr(model, "head")):
+    split = hasattr(model, "features") and hasattr(model, "head")
+    if params.get("layer") or split or feature_layer(model):
         return None
     return (
         f"needs the last spatial features and '{name_of(model)}' has no features() and head(); name a layer with "
@@ -41,7 +42,7 @@ def feature_gradients(model: Network, encoded: Tensor, targets: Tensor, layer: s
         encoded: `(B, C, H, W)`.
         targets: `(B, K)`.
         layer: Dotted name of the module whose output is taken; empty for the last spatial features before
-            the classifier.
+            the classifier, which are the output of the network's `feature_layer` if it has one.
 
     Returns:
         Features `(B, F, h, w)` and gradients `(B, K, F, h, w)`.
@@ -50,15 +51,22 @@ def feature_gradients(model: Network, encoded: Tensor, targets: Tensor, layer: s
         InputError: If no module has that name.
         IncompatibleError: If the module's output is not one spatial tensor.
     """
+    layer = layer or feature_layer(model)
     features, logits = _cut_at(model, encoded, layer) if layer else _cut_at_head(model, encoded)
     return features.detach(), target_gradients(logits, features, targets)
 
 
 def spatial_features(model: Network, encoded: Tensor, layer: str = "") -> Tensor:
     """Return spatial features `(B, F, h, w)`; arguments and errors as for `feature_gradients`."""
+    layer = layer or feature_layer(model)
     if layer:
         return _cut_at(model, encoded, layer)[0].detach()
     return cast("SplitNetwork", model).features(encoded)
+
+
+def feature_layer(model: Network) -> str:
+    """Return the module that gives the last spatial features of a network that cannot be split there; or ""."""
+    return str(getattr(model, "feature_layer", ""))
 
 
 def resized(maps: Tensor, size: torch.Size, upsample: Upsample) -> Tensor:
@@ -82,8 +90,13 @@ def _cut_at(model: Network, encoded: Tensor, layer: str) -> tuple[Tensor, Tensor
     if layer not in modules:
         raise unknown_name("layer", layer, filter(None, modules))
     outputs: list[Tensor] = []
+    has_tokens = layer == feature_layer(model)
 
     def cut(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if has_tokens:
+            tokens = cast("TokenNetwork", model)
+            outputs.append(tokens.to_map(output).detach().requires_grad_())
+            return tokens.from_map(outputs[-1], output)
         if not isinstance(output, Tensor) or output.dim() != 4:
             raise IncompatibleError(
                 f"layer '{layer}' of '{name_of(model)}' does not give spatial features (B, F, h, w); "

@@ -68,6 +68,24 @@ class SplitNetwork(Network, Protocol):
         ...
 
 
+class TokenNetwork(Network, Protocol):
+    """A network whose last spatial features are tokens, some of which have no place.
+
+    Attributes:
+        feature_layer: Dotted name of the module that gives the tokens.
+    """
+
+    feature_layer: str
+
+    def to_map(self, tokens: Tensor) -> Tensor:
+        """Return the tokens that have a place as a map `(B, F, h, w)`."""
+        ...
+
+    def from_map(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Return tokens with those that have a place replaced by a map."""
+        ...
+
+
 def name_of(model: object) -> str:
     """Return the model's registered name, for a user's own network the name of its class."""
     return str(getattr(model, "name", type(model).__name__))

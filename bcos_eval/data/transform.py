@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -17,21 +18,24 @@ DEFAULT_RESIZE = 256
 DEFAULT_CROP = 224
 
 Box = tuple[float, float, float, float]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationTransform:
-    """Shorter side to `resize` (bilinear with antialiasing), then the central square of side `crop`.
+    """Shorter side to `resize` (with antialiasing), then the central square of side `crop`.
 
     Equal to torchvision's `Resize(resize)` and `CenterCrop(crop)` on Pillow images.
 
     Attributes:
         resize: Side in pixels that the shorter side is scaled to.
         crop: Side in pixels of the square that is kept, at most `resize`.
+        interpolation: How pixels are scaled.
     """
 
     resize: int = DEFAULT_RESIZE
     crop: int = DEFAULT_CROP
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         """Refuse sides that leave no image or a border."""
@@ -42,10 +46,26 @@ class EvaluationTransform:
             )
 
     @classmethod
-    def for_size(cls, size: int | None, resize: int | None = None) -> EvaluationTransform:
+    def for_size(
+        cls, size: int | None, resize: int | None = None, interpolation: Interpolation = "bilinear"
+    ) -> EvaluationTransform:
         """The transform that yields images of side `size`, by default with ImageNet's 256 : 224 margin."""
         crop = DEFAULT_CROP if size is None else size
-        return cls(crop * DEFAULT_RESIZE // DEFAULT_CROP if resize is None else resize, crop)
+        return cls(crop * DEFAULT_RESIZE // DEFAULT_CROP if resize is None else resize, crop, interpolation)
+
+    @classmethod
+    def for_network(cls, network: object) -> EvaluationTransform:
+        """The transform that a network's weights were made for, as far as the network says.
+
+        Training, accuracy, pools and stimuli all go by it. It is read from the network's `preprocessing`, or for
+        networks of one's own from `input_size`, and is 224 of 256 pixels for a network that says nothing.
+        """
+        wanted = getattr(network, "preprocessing", network)
+        return cls.for_size(
+            getattr(wanted, "input_size", None),
+            getattr(wanted, "resize_size", None),
+            getattr(wanted, "interpolation", "bilinear"),
+        )
 
     def image(self, image: Image.Image) -> Image.Image:
         """The square that a model sees, `crop` × `crop`, same mode.
@@ -55,7 +75,7 @@ class EvaluationTransform:
         """
         width, height = self._resized(*image.size)
         top, left = self._corner(width, height)
-        resized = image.resize((width, height), Image.Resampling.BILINEAR)
+        resized = image.resize((width, height), Image.Resampling[self.interpolation.upper()])
         return resized.crop((left, top, left + self.crop, top + self.crop))
 
     def region_of_boxes(self, boxes: Sequence[Box], width: int, height: int) -> Tensor:

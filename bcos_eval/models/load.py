@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from bcos_eval.errors import InputError
 
 from .classifier import Classifier
 from .download import fetch
-from .registry import IMAGENET_CLASSES, ModelInfo, Variant, model_info
+from .published import PublishedWeights, torchvision_file
+from .registry import IMAGENET_CLASSES, MODELS, ModelInfo, Variant, model_info
+from .torchvision_zoo import model_with, weights_called
 from .weights_file import card_of, card_path, file_digest, load_strictly, read_weights, respelt
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -33,10 +36,10 @@ def load_model(
     Args:
         name: Registered name, for example `bcos_resnet50`.
         weights: None for the weights registered for the dataset (packaged, or for `imagenet` the published file,
-            which is fetched once), a path to an official `.pth` or one of our
-            `.safetensors` files, or "random" for reproducible untrained weights.
-        dataset: Name of the dataset the weights were trained on. None means `shapes` for registered weights and
-            the published ImageNet network for "random".
+            which is fetched once); a path to an official `.pth` or one of our `.safetensors` files; torchvision's
+            name of published weights, for example `IMAGENET1K_V2`; or "random" for reproducible untrained weights.
+        dataset: Name of the dataset the weights were trained on. None means `shapes` for registered weights, or
+            `imagenet` where there are none for it, and the published ImageNet network for "random".
         device: Where to put it.
 
     Raises:
@@ -45,9 +48,12 @@ def load_model(
     """
     info = model_info(name)
     if weights is None:
-        model = _from_file(info, _registered(info, dataset or DEFAULT_DATASET))
+        model = _registered(info, dataset or _default_dataset(info))
     elif str(weights) == "random":
         model = _random(info, dataset)
+    elif (entry := weights_called(info.name, str(weights))) is not None:
+        info = info if info.name in MODELS else model_with(info.name, entry)
+        model = _fetched(info, torchvision_file(entry))
     else:
         model = _from_file(info, Path(weights))
     model.name = info.name
@@ -70,17 +76,29 @@ def shipped_intact(weights: Path) -> bool:
     return file_digest(weights) == shipped_card(weights).get("sha256")
 
 
-def _registered(info: ModelInfo, dataset: str) -> Path:
+def _default_dataset(info: ModelInfo) -> str:
+    has_small_variant = info.name in MODELS or DEFAULT_DATASET in shipped_weights(info.name)
+    return DEFAULT_DATASET if has_small_variant else "imagenet"
+
+
+def _registered(info: ModelInfo, dataset: str) -> Classifier:
     shipped = shipped_weights(info.name)
     if dataset in shipped:
-        return shipped[dataset]
+        return _from_file(info, shipped[dataset])
     if dataset == "imagenet" and info.published is not None:
-        return fetch(info.published.url, info.published.sha256_prefix)
+        return _fetched(info, info.published)
     have = [*shipped, *(["imagenet"] if info.published else [])]
     raise InputError(
         f"no weights for model '{info.name}' on dataset '{dataset}' (there are some for: "
         f"{', '.join(have) or 'none'}); pass --weights with a .pth or .safetensors file, or 'random'"
     )
+
+
+def _fetched(info: ModelInfo, published: PublishedWeights) -> Classifier:
+    model = _from_file(info, fetch(published.url, published.sha256_prefix))
+    # The accuracy was published for photographs scaled to this side.
+    model.preprocessing = replace(model.preprocessing, resize_size=published.resize_size)
+    return model
 
 
 def _random(info: ModelInfo, dataset: str | None) -> Classifier:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
 
-from bcos_eval.errors import unknown_name
+from bcos_eval.errors import InputError, unknown_name
 
 from .classifier import Classifier
 from .published import PublishedWeights
@@ -58,7 +58,28 @@ class Released(NamedTuple):
     published: PublishedWeights
 
 
+@dataclass(frozen=True, slots=True)
+class ModelZoo:
+    """Networks by name that are many, and whose registration would be slow or impossible before somebody asks.
+
+    Attributes:
+        title: What they are, for people.
+        find: Returns the entry of a name; None for names of others.
+        names: Returns all their names, as far as they can be listed.
+    """
+
+    title: str
+    find: Callable[[str], ModelInfo | None]
+    names: Callable[[], Sequence[str]]
+
+
 MODELS: dict[str, ModelInfo] = {}
+ZOOS: list[ModelZoo] = []
+
+
+def register_zoo(zoo: ModelZoo) -> None:
+    """Let `model_info` find a zoo's networks where the registry has none of the name."""
+    ZOOS.append(zoo)
 
 
 def register_model(info: ModelInfo) -> ModelInfo:
@@ -113,14 +134,20 @@ def model_info(name: str) -> ModelInfo:
     Raises:
         InputError: If the name is unknown, with near matches.
     """
-    if name not in MODELS:
-        raise unknown_name("model", name, MODELS)
-    return MODELS[name]
+    if name in MODELS:
+        return MODELS[name]
+    found = next((entry for zoo in ZOOS if (entry := zoo.find(name)) is not None), None)
+    if found is None:
+        raise unknown_name("model", name, [*MODELS, *(known for zoo in ZOOS for known in zoo.names())])
+    return found
 
 
 def published_weights(name: str) -> PublishedWeights | None:
     """Return the ImageNet weights published for a model; None where there are none or the name is unknown."""
-    return MODELS[name].published if name in MODELS else None
+    try:
+        return model_info(name).published
+    except InputError:
+        return None
 
 
 def n_parameters(info: ModelInfo) -> int:

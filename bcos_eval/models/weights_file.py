@@ -118,7 +118,8 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         InputError: If they do not, naming the first few differences.
     """
     own = model.state_dict()
-    state = respelt(state, own)
+    optional = tuple(getattr(model, "optional_keys", ()))
+    state = respelt({key: value for key, value in state.items() if not key.startswith(optional)}, own)
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     reshaped = [key for key in own if key in state and own[key].shape != state[key].shape]
