@@ -1,4 +1,4 @@
-"""Means under resampling of whole clusters: percentile intervals, and how stable an order of means is."""
+"""Means, and how stable their order is when whole clusters are drawn again."""
 
 from __future__ import annotations
 
@@ -36,49 +36,6 @@ def grouped_mean(scores: Floats, groups: Sequence[Any] | NDArray[Any] | None = N
     codes = label_codes(groups, len(scores))
     counts = np.bincount(codes)
     return float((np.bincount(codes, weights=scores) / counts).mean())
-
-
-def bootstrap_interval(
-    scores: Floats,
-    clusters: Sequence[Any] | NDArray[Any],
-    groups: Sequence[Any] | NDArray[Any] | None = None,
-    *,
-    n_resamples: int = N_RESAMPLES,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of `grouped_mean`, whole clusters resampled.
-
-    It is too short with few clusters: of ten, 90 % of the intervals hold the mean. See `intervals.mean_interval`.
-
-    Args:
-        scores: Defined scores `(N,)`.
-        clusters: What each score was measured on: the nine cells of one grid are not nine observations.
-        groups: The group of each score, or None for one group.
-        n_resamples: Number of resamples.
-        confidence: Share of the resampled means inside the interval.
-        seed: Seed of the resamples; the same scores and seed give the same interval, in whatever order they come.
-
-    Returns:
-        Lower and upper end; NaN with fewer than two clusters, which say nothing about their spread.
-    """
-    if not len(scores) or not label_codes(clusters, len(scores)).any():
-        return float("nan"), float("nan")
-    means = resampled_means(scores[:, None], clusters, groups, n_resamples=n_resamples, seed=seed)[:, 0]
-    return percentile_interval(means, confidence)
-
-
-def percentile_interval(means: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the interval that holds the middle `confidence` of resampled means `(R,)`.
-
-    Undefined means do not count; NaN where none is defined.
-    """
-    defined = means[np.isfinite(means)]
-    if not len(defined):
-        return float("nan"), float("nan")
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(defined, [tail, 100 - tail])
-    return float(low), float(high)
 
 
 def resampled_means(

@@ -117,6 +117,15 @@ def test_units_of_a_cluster_are_one_observation():
     )
 
 
+def test_many_clusters_have_the_normal_interval():
+    means = np.random.default_rng(2).beta(2, 5, size=4000)
+    expected = stats.norm.interval(0.95, means.mean(), means.std() / np.sqrt(4000))
+    # The skewness of 4000 clusters moves an end by a hundredth of the standard error.
+    assert mean_interval(np.repeat(means, 9), np.repeat(np.arange(4000), 9), low=0, high=1) == pytest.approx(
+        expected, abs=0.03 * means.std() / np.sqrt(4000)
+    )
+
+
 def test_the_order_of_the_units_does_not_matter():
     scores, clusters, groups = RNG.random(60), np.repeat(range(20), 3), RNG.integers(0, 4, 60)
     order = RNG.permutation(60)

@@ -7,6 +7,7 @@ or rows gets them as data frames from `stored_units` and `leaderboard`.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
-from bcos_eval.statistics.resampling import bootstrap_interval, grouped_mean
+from bcos_eval.statistics.intervals import mean_interval
+from bcos_eval.statistics.resampling import grouped_mean
 from bcos_eval.store.atomic_write import write_text
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.manifest import cell_recency
@@ -31,8 +33,9 @@ def leaderboard_rows(shards: Iterable[StoredShard]) -> list[Row]:
     """Return the rows of a leaderboard: the contract's columns, and further counts after them.
 
     `n` counts the units with a defined score, on which mean, interval and quartiles rest; a zero map that scores
-    0 is one of them. `chance` is the mean chance level of the same units. The interval is a 95 % percentile
-    bootstrap over stimuli. Units that several shards of a cell hold (runs with different `--samples`) count once.
+    0 is one of them. `chance` is the mean chance level of the same units. The interval is the 95 % `mean_interval`
+    over stimuli, undefined where none holds its level. Units that several shards of a cell hold (runs with
+    different `--samples`) count once.
 
     Args:
         shards: Stored shards of any number of cells.
@@ -152,7 +155,13 @@ def _row(shards: Sequence[StoredShard]) -> Row:
     defined = by_unit[np.isfinite(scores[by_unit])]
     metric = shards[0].facts.metric
     classes = targets[defined] if metric.is_mean_over_classes else None
-    low, high = bootstrap_interval(scores[defined], clusters[defined], classes)
+    low, high = mean_interval(
+        scores[defined],
+        clusters[defined],
+        classes,
+        low=-math.inf if metric.low is None else metric.low,
+        high=math.inf if metric.high is None else metric.high,
+    )
     q25, median, q75 = np.quantile(scores[defined], [0.25, 0.5, 0.75]) if len(defined) else (np.nan,) * 3
     return {
         **dict(zip(LABEL_COLUMNS, shard_labels(shards[0]), strict=True)),

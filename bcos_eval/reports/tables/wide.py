@@ -21,7 +21,7 @@ from .table import (
 )
 
 WIDE_LABELS = ("dataset", "model", "method")
-TIES_NOTE = "bold: the best of its model; ~: its 95 % interval holds the best one's mean.\n"
+TIES_NOTE = "bold: the best of its model; ~: its 95 % interval does not leave out the best one's mean.\n"
 _TIED = "~"
 
 
@@ -67,7 +67,8 @@ def wide_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
         best_mean = best[who[:3], metric]
         if row["mean"] == best_mean:
             return Best(f"{number(row['mean'])}{interval}")
-        tied = row["ci_low"] <= best_mean <= row["ci_high"]
+        # Without an interval nothing says that it is worse.
+        tied = not (best_mean < row["ci_low"] or best_mean > row["ci_high"])
         return f"{_TIED if tied else ''}{number(row['mean'])}{interval}"
 
     arrows = {metric_name(row): ARROWS[row["direction"]] for row in rows}

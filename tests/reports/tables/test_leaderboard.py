@@ -18,13 +18,15 @@ from bcos_eval.reports.tables.leaderboard import (
     write_leaderboard,
 )
 from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS
+from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardAddress, ShardFacts
 from bcos_eval.store.shards import Store, StoredShard, unit_table
 
 NAN = float("nan")
+RNG = np.random.default_rng(0)
 
 
-def shard(rows, *, cell="cell", name="shard", chance=0.25, direction="higher", **labels):
+def shard(rows, *, cell="cell", name="shard", chance=0.25, direction="higher", score_range=(None, None), **labels):
     """A shard from rows `(stimulus, unit, target, score, status)`."""
     fixed = {
         "dataset": "toy",
@@ -45,6 +47,8 @@ def shard(rows, *, cell="cell", name="shard", chance=0.25, direction="higher", *
         fixed["preset"],
         direction,
         is_mean_over_classes=fixed["metric"] == "pointing_game",
+        low=score_range[0],
+        high=score_range[1],
     )
     facts = ShardFacts(ShardAddress(cell, name), MethodFacts(fixed["method"]), metric, 0, len(rows), {})
     return StoredShard(facts, unit_table(units), (chance,) * len(rows))
@@ -75,8 +79,18 @@ def test_a_row_summarises_the_defined_scores_and_counts_the_others():
     assert (row["n_zero"], row["n_nonfinite"]) == (1, 1)
     assert row["seconds_per_unit"] == 0.5
     assert row["direction"] == "higher"
-    # Two clusters: their resampled means are 0.1, 0.7 and, both drawn, 0.3.
-    assert (row["ci_low"], row["ci_high"]) == pytest.approx((0.1, 0.7))
+    assert np.isnan([row["ci_low"], row["ci_high"]]).all()  # of two stimuli none holds its level
+
+
+def test_the_interval_is_over_stimuli_and_knows_the_range_of_the_metric():
+    rows = [(f"g/{i // 3}", i % 3, 0, RNG.random(), "ok") for i in range(60)]
+    (row,) = leaderboard_rows([shard(rows)])
+    expected = mean_interval(np.array([score for *_, score, _ in rows]), [stimulus for stimulus, *_ in rows])
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected, abs=1e-12)
+    hits = [(f"s/{i}", 0, i % 4, 1.0, "ok") for i in range(10)]
+    unbounded, bounded = (leaderboard_rows([shard(hits, score_range=r)])[0] for r in ((None, None), (0.0, 1.0)))
+    assert np.isnan([unbounded["ci_low"], unbounded["ci_high"]]).all()
+    assert (bounded["ci_low"], bounded["ci_high"]) == pytest.approx((0.6915, 1), abs=1e-4)
 
 
 def test_every_unit_without_a_plain_score_is_counted_by_reason():
