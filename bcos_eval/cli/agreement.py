@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import click
 
 from .output import chosen_format, deliver
-from .stored import DEFAULT_OUT, stored_shards
+from .stored import DEFAULT_OUT, stored_rows
 
 Format = Literal["md", "csv", "json"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
@@ -41,10 +41,11 @@ def agreement_command(
 
     They do as far as the ranks of the methods' stored means are correlated. DIR is runs by default.
     """
-    from bcos_eval.reports.comparison.agreement import agreement_text, agreements
-    from bcos_eval.reports.tables.leaderboard import leaderboard, stored_methods
+    import pandas as pd
 
-    shards = stored_shards(folder)
-    left_out = {label for label, method in stored_methods(shards).items() if method.is_control and not controls}
-    found = agreements(leaderboard(shards), across, without=left_out)
+    from bcos_eval.reports.comparison.agreement import agreement_text, agreements
+
+    rows = stored_rows([folder])
+    left_out = {row["method"] for row in rows if row["is_control"] and not controls}
+    found = agreements(pd.DataFrame(rows), across, without=left_out)
     deliver("agreement", agreement_text(found, chosen_format(style, out, _FORMATS)), out)

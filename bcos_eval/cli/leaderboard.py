@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import click
 
 from .output import chosen_format, deliver
-from .stored import merged_shards
+from .stored import stored_rows
 
 Format = Literal["md", "csv", "html", "latex"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
@@ -47,12 +47,11 @@ def leaderboard_command(
     """
     form = chosen_format(style, out, _FORMATS)
 
-    from bcos_eval.reports.tables.leaderboard import leaderboard_rows
     from bcos_eval.reports.tables.selection import parse_only, selected, sorted_by
     from bcos_eval.reports.tables.table import render
     from bcos_eval.reports.tables.wide import render_wide
 
     chosen = parse_only(only)
-    rows = selected(leaderboard_rows(merged_shards(folders)), chosen)
+    rows = selected(stored_rows(folders), chosen)
     rows = sorted_by(rows, sort) if sort else rows
     deliver("leaderboard", render_wide(rows, form, full=full) if wide else render(rows, form, full=full), out)

@@ -22,23 +22,18 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
 
     from bcos_eval.engine.progress import Progress
     from bcos_eval.engine.run import outline, run
-    from bcos_eval.reports.tables.leaderboard import (
-        current_shards,
-        damaged_notes,
-        leaderboard_rows,
-        write_leaderboard,
-    )
+    from bcos_eval.reports.tables.leaderboard import leaderboard_rows, write_leaderboard
+    from bcos_eval.reports.tables.stored import stored_leaderboard
     from bcos_eval.reports.tables.table import render
-    from bcos_eval.store.shards import Store
 
     if dry_run:
         click.echo(outline(request, out, progress=Progress(quiet=quiet)), nl=False)
         return
     result = run(request, out, progress=Progress(quiet=quiet))
     path = out / "leaderboard.csv"
-    store = Store(out)
-    write_leaderboard(leaderboard_rows(current_shards(store)[0]), path)
-    for text in damaged_notes(store):  # those of earlier runs: what this one found damaged is computed again
+    board = stored_leaderboard([out])
+    write_leaderboard(board.rows, path)
+    for text in board.damaged:  # files of earlier runs: what this one found damaged is computed again
         echo_note(text)
     click.echo(render(leaderboard_rows(result.shards), "md"), nl=False)
     click.echo(f"leaderboard: {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from bcos_eval.reports.tables.table import Row
     from bcos_eval.store.shards import StoredShard
 
 # Where `run` stores results, and the commands that read them look, if no folder is named.
@@ -33,31 +33,21 @@ def stored_shards(folder: Path) -> Sequence[StoredShard]:
     return shards
 
 
-def merged_shards(folders: Sequence[Path]) -> Sequence[StoredShard]:
-    """Return the shards that a table of several folders is made of, see `stored_shards`; of none, of `runs`.
-
-    Rows that two folders have from different measurements (another seed, other data) are those of the folder named
-    first.
+def stored_rows(folders: Sequence[Path]) -> Sequence[Row]:
+    """Return the rows of the leaderboard of some folders, of `runs` if none is named; say what is left out.
 
     Raises:
         InputError: If a folder holds no results.
     """
-    from bcos_eval.reports.tables.leaderboard import shard_labels
+    from bcos_eval.reports.tables.leaderboard import require_results
+    from bcos_eval.reports.tables.stored import stored_leaderboard
 
-    homes: dict[tuple[str, ...], tuple[str, Path]] = {}
-    merged: list[StoredShard] = []
-    outdone: dict[tuple[str, ...], tuple[Path, Path]] = {}
-    for folder in folders or (DEFAULT_OUT,):
-        for shard in stored_shards(folder):
-            labels, cell = shard_labels(shard), shard.facts.address.cell
-            first_cell, first_folder = homes.setdefault(labels, (cell, folder))
-            if cell == first_cell:
-                merged.append(shard)
-            else:
-                outdone[labels] = (first_folder, folder)
-    for (first, other), n in Counter(outdone.values()).items():
-        echo_note(f"note: {n} rows of '{other}' are measured otherwise in '{first}', whose are shown.")
-    return merged
+    board = stored_leaderboard(folders or (DEFAULT_OUT,))
+    for text in (*board.notes, *board.damaged):
+        echo_note(text)
+    for folder in board.empty:
+        require_results([], folder)
+    return board.rows
 
 
 def echo_note(text: str) -> None:

@@ -55,6 +55,15 @@ def seal_state(content: bytes) -> SealState:
     return "intact" if hashlib.sha256(blank).hexdigest().encode() == stated else "broken"
 
 
+def content_digest(content: bytes) -> str:
+    """Return the digest that a file is sealed with, that of the whole content for files without a seal."""
+    start = content.rfind(_MARKER.encode())
+    if start < 0:
+        return hashlib.sha256(content).hexdigest()
+    digits = start + len(_MARKER)
+    return content[digits : digits + _N_DIGITS].decode("ascii", "replace")
+
+
 def sealed_json(content: Mapping[str, Any]) -> bytes:
     """Return values as a sealed JSON file."""
     return sealed((json.dumps({**content, _FIELD: BLANK_SEAL}, indent=1, allow_nan=False) + "\n").encode())

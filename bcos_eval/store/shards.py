@@ -25,7 +25,7 @@ from bcos_eval.errors import InputError
 
 from .atomic_write import write_bytes
 from .facts import ShardAddress, ShardFacts, facts_from_json, facts_from_schema_1
-from .sealed import BLANK_SEAL, seal_state, sealed
+from .sealed import BLANK_SEAL, content_digest, seal_state, sealed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +108,19 @@ class StoredShard:
         return [str(value) for value in self.table[column].to_pylist()]
 
 
+@dataclass(frozen=True, slots=True)
+class RawShard:
+    """The bytes of a shard, which are those that were written."""
+
+    address: ShardAddress
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        """Digest of these bytes."""
+        return content_digest(self.content)
+
+
 @dataclass(slots=True)
 class Store:
     """The folder `OUT` of a run.
@@ -149,17 +162,39 @@ class Store:
 
     def read(self, address: ShardAddress) -> StoredShard | None:
         """Return a finished shard without its curves; None if it is missing, damaged or not ours."""
-        path = self.units_path(address)
+        raw = self._raw(address)
+        return None if raw is None else self.parsed(raw)
+
+    def parsed(self, raw: RawShard) -> StoredShard | None:
+        """Return the shard that some bytes are; None if they are not ours."""
         try:
-            shard = _from_bytes(path.read_bytes())
-        except FileNotFoundError:
-            return None
+            shard = _from_bytes(raw.content)
         except _DAMAGE:
             shard = None
-        if shard is None or shard.facts.address != address:
-            self.ignored.append(path)
+        if shard is None or shard.facts.address != raw.address:
+            self.ignored.append(self.units_path(raw.address))
             return None
         return shard
+
+    def raw_shards(self, cell: str) -> Iterator[RawShard]:
+        """Yield the shards of a cell in the order of names, read and checked but not decoded."""
+        for address in self._addresses_of(cell):
+            if (raw := self._raw(address)) is not None:
+                yield raw
+
+    def _raw(self, address: ShardAddress) -> RawShard | None:
+        path = self.units_path(address)
+        try:
+            raw = RawShard(address, path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError:
+            self.ignored.append(path)
+            return None
+        if seal_state(raw.content) == "broken":
+            self.ignored.append(path)
+            return None
+        return raw
 
     def shards(self) -> Iterator[StoredShard]:
         """Yield every finished shard in the order of names; files that are not ours are noted in `ignored`."""
@@ -170,10 +205,17 @@ class Store:
 
     def addresses(self) -> Iterator[ShardAddress]:
         """Yield where shards lie, finished or not, in the order of names."""
-        for cell in self._names(self.root / "units"):
-            for name in self._names(self.root / "units" / cell):
-                if name.endswith(_SUFFIX):
-                    yield ShardAddress(cell, name.removesuffix(_SUFFIX))
+        for cell in self.cells():
+            yield from self._addresses_of(cell)
+
+    def cells(self) -> list[str]:
+        """Return the folders of scores in the order of names."""
+        return self._names(self.root / "units")
+
+    def _addresses_of(self, cell: str) -> Iterator[ShardAddress]:
+        for name in self._names(self.root / "units" / cell):
+            if name.endswith(_SUFFIX):
+                yield ShardAddress(cell, name.removesuffix(_SUFFIX))
 
     def read_all(self, addresses: Iterable[ShardAddress]) -> list[StoredShard]:
         """Return the finished ones among some shards."""
@@ -287,8 +329,6 @@ def _from_bytes(content: bytes) -> StoredShard | None:
         pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError: If it is damaged or has another shape.
     """
     seal = seal_state(content)
-    if seal == "broken":
-        return None
     table = _parquet_table(content)
     text = (table.schema.metadata or {}).get(_METADATA_KEY)
     if text is None or tuple(table.column_names) != UNIT_COLUMNS or not table.num_rows:

@@ -42,7 +42,7 @@ def leaderboard_rows(shards: Iterable[StoredShard]) -> list[Row]:
     """
     ordered = sorted(shards, key=lambda shard: shard.facts.address.cell)  # stable: shards keep their order
     cells = itertools.groupby(ordered, key=lambda shard: shard.facts.address.cell)
-    rows = [_row(list(own)) for _, own in cells]
+    rows = [summary(list(own)) for _, own in cells]
     return sorted(rows, key=lambda row: [row[column] for column in LABEL_COLUMNS])
 
 
@@ -103,13 +103,15 @@ def current_shards(store: Store) -> tuple[list[StoredShard], int]:
 
 def left_out_notes(store: Store, n_older_cells: int) -> list[str]:
     """Say what the shards of `current_shards` leave out: older cells, and the files of `damaged_notes`."""
-    if not n_older_cells:
-        return damaged_notes(store)
-    older = (
-        f"note: {n_older_cells} cells with another seed, version or data are left out; "
+    return [*([older_note(n_older_cells)] if n_older_cells else []), *damaged_notes(store)]
+
+
+def older_note(n_cells: int) -> str:
+    """Say that measurements of the same labels are left out."""
+    return (
+        f"note: {n_cells} cells with another seed, version or data are left out; "
         "of each row the one asked for last is shown."
     )
-    return [older, *damaged_notes(store)]
 
 
 def damaged_notes(store: Store) -> list[str]:
@@ -140,8 +142,8 @@ def shard_labels(shard: StoredShard) -> tuple[str, ...]:
     return tuple(str(shard.table[column][0]) for column in LABEL_COLUMNS)
 
 
-def _row(shards: Sequence[StoredShard]) -> Row:
-    """Summarise a cell."""
+def summary(shards: Sequence[StoredShard]) -> Row:
+    """Return the row of a cell, from its shards."""
     scores, targets, units, seconds = (
         np.concatenate([shard.numbers(column) for shard in shards])
         for column in ("score", "target", "unit", "seconds")
@@ -177,6 +179,7 @@ def _row(shards: Sequence[StoredShard]) -> Row:
         "seconds_per_unit": _mean(seconds[first]),
         "direction": metric.direction,
         "n_stimuli": len(np.unique(clusters[defined])),
+        "is_control": shards[0].facts.method.is_control,
     }
 
 

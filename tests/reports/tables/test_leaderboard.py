@@ -107,7 +107,7 @@ def test_every_unit_without_a_plain_score_is_counted_by_reason():
     rows = [(f"s/{i}", 0, 0, 0.5, status) for i, status in enumerate(statuses)]
     (counts,) = leaderboard_rows([shard(rows)])
     further = ("n_constant", "n_empty", "n_skipped")
-    assert set(counts) == {*LEADERBOARD_COLUMNS, *further, "n_stimuli"}
+    assert set(counts) == {*LEADERBOARD_COLUMNS, *further, "n_stimuli", "is_control"}
     assert [counts[column] for column in ("n_zero", "n_nonfinite", *further)] == [1, 1, 2, 1, 2]
     assert counts["n_stimuli"] == len(rows)
 
