@@ -48,8 +48,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, stdtr, stdtrit
 
+from .distributions import beta_quantile, student_quantile, student_tail
 from .resampling import CONFIDENCE, Floats, label_codes
 
 # With fewer, intervals of skewed scores cover less than 93 %.
@@ -161,7 +161,7 @@ def mean_interval(
         return _NO_INTERVAL
     low, high = min(low, float(scores.min())), max(high, float(scores.max()))
     error = found.spread / math.sqrt(found.n_clusters)
-    quantile = float(stdtrit(found.n_clusters - 1, (1 + confidence) / 2))
+    quantile = student_quantile((1 - confidence) / 2, found.n_clusters - 1)
     skew = _skewness_term(found)
     below = max(quantile, _inverse_cubic(quantile, skew))
     above = max(quantile, -_inverse_cubic(-quantile, skew))
@@ -189,7 +189,7 @@ def zero_mean_p(found: ClusteredMean) -> float:
     ratio = math.sqrt(n_clusters) * found.mean / found.spread
     transformed = _cubic(ratio, _skewness_term(found))
     nearer = min(abs(ratio), max(0.0, math.copysign(1.0, ratio) * transformed))
-    return float(2 * stdtr(n_clusters - 1, -nearer))
+    return 2 * student_tail(nearer, n_clusters - 1)
 
 
 def _hit_rate_interval(found: ClusteredMean, confidence: float) -> tuple[float, float]:
@@ -199,8 +199,8 @@ def _hit_rate_interval(found: ClusteredMean, confidence: float) -> tuple[float, 
     tail = (1 - confidence) / 2
     is_none, is_all = hits < _RELATIVE_ROUNDING, misses < _RELATIVE_ROUNDING
     return (
-        0.0 if is_none else float(betaincinv(hits, misses + 1, tail)),
-        1.0 if is_all else float(betaincinv(hits + 1, misses, 1 - tail)),
+        0.0 if is_none else beta_quantile(tail, hits, misses + 1),
+        1.0 if is_all else beta_quantile(1 - tail, hits + 1, misses),
     )
 
 
@@ -210,8 +210,10 @@ def _effective_number_of_hits(found: ClusteredMean, confidence: float) -> float:
         return found.n_effective
     variance = found.spread**2 / found.n_clusters
     independent = found.mean * (1 - found.mean) / (found.n_units - 1)
-    quantiles = stdtrit(np.array([found.n_units - 1, found.n_clusters - 1]), (1 + confidence) / 2)
-    return float(found.n_units * independent / variance * (quantiles[0] / quantiles[1]) ** 2)
+    of_units, of_clusters = (
+        student_quantile((1 - confidence) / 2, n - 1) for n in (found.n_units, found.n_clusters)
+    )
+    return found.n_units * independent / variance * (of_units / of_clusters) ** 2
 
 
 def _interval_without_spread(

@@ -180,7 +180,8 @@ def test_the_mean_is_in_the_interval_where_it_stops(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_the_sequence_covers_95_percent_where_it_stops(kind):
-    assert coverage_at_the_stop(kind, 2000) >= 0.95
+    # The martingale guarantees it; this would notice one that is none.
+    assert coverage_at_the_stop(kind, 1000) >= 0.95
 
 
 # Clusters that a half-width of 0.02 takes in the middle of the runs.
