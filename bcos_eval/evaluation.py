@@ -13,6 +13,7 @@ from torch import nn
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Param
 from bcos_eval.data import Dataset, load_dataset
+from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.engine.choice import ParamSetting
 from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, Executor, RunRequest, split_names
@@ -134,10 +135,11 @@ def _dataset(dataset: str | Dataset, data_dir: Path | str | None, own: Mapping[s
         return dataset
     if not own:
         return None
-    sizes = {getattr(module, "input_size", None) for module in own.values()}
-    if len(sizes) > 1:
+    shown_by = {EvaluationTransform.for_network(module) for module in own.values()}
+    if len(shown_by) > 1:
+        sizes = ", ".join(sorted(f"{one.crop} of {one.resize} ({one.interpolation})" for one in shown_by))
         raise InputError(f"the models want images of the sizes {sizes}; evaluate them one by one.")
-    return load_dataset(dataset, None if data_dir is None else Path(data_dir), size=sizes.pop())
+    return load_dataset(dataset, None if data_dir is None else Path(data_dir), transform=shown_by.pop())
 
 
 def _wrapped(

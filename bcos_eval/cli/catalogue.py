@@ -21,6 +21,8 @@ from typing import Any
 Row = dict[str, Any]
 
 KINDS = ("models", "methods", "metrics", "datasets")
+# Networks that are known by name and not listed unless asked for: torchvision's.
+OTHER_MODELS = "other_models"
 _FILE = Path(__file__).with_name("catalogue.json")
 # The packages that registrations lie in, or that say what stands there.
 _SOURCE_PACKAGES = (
@@ -42,13 +44,13 @@ class Catalogue:
     """Everything that is registered.
 
     Attributes:
-        sections: The rows of each of `KINDS`, as `list KIND --json` prints them.
+        sections: The rows of each of `KINDS` and of `OTHER_MODELS`, as `list KIND --json` prints them.
     """
 
     sections: Mapping[str, list[Row]]
 
     def rows(self, kind: str) -> list[Row]:
-        """Return the rows of one of `KINDS`."""
+        """Return the rows of one of `KINDS`, or of `OTHER_MODELS`."""
         return self.sections[kind]
 
 
@@ -63,7 +65,7 @@ def registered() -> Catalogue:
     """Return what the registries of this process hold."""
     from .registered import REGISTERED
 
-    return Catalogue({kind: REGISTERED[kind]() for kind in KINDS})
+    return Catalogue({kind: REGISTERED[kind]() for kind in (*KINDS, OTHER_MODELS)})
 
 
 def source_digests() -> dict[str, str]:
@@ -80,7 +82,7 @@ def source_digests() -> dict[str, str]:
 def catalogue_text() -> str:
     """Return the content of `catalogue.json` as it should be now."""
     sections = registered().sections
-    for row in sections["models"]:
+    for row in (*sections["models"], *sections[OTHER_MODELS]):
         for weights in row["weights"]:
             weights.pop("intact")  # true of an installation, and not of a version
     return json.dumps({"sources": source_digests(), **sections}, indent=1, ensure_ascii=False) + "\n"
@@ -94,7 +96,7 @@ def _written() -> Catalogue | None:
         return None
     if content.pop("sources", None) != source_digests():
         return None
-    for row in content["models"]:
+    for row in (*content["models"], *content[OTHER_MODELS]):
         for weights in row["weights"]:
             weights["intact"] = _intact(row["name"], weights)
     return Catalogue(content)

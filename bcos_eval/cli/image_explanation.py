@@ -86,7 +86,7 @@ def explain_image(
     Raises:
         InputError: If the image cannot be read or the class is unknown.
     """
-    size = EvaluationTransform.for_size(model.input_size)
+    size = EvaluationTransform.for_network(model)
     image = to_tensor(size.image(read_image(path)))[None].to(next(model.parameters()).device)
     with torch.no_grad():
         probabilities = model.probability(model(model.encode(image)))[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .catalogue import KINDS, catalogue
+from .catalogue import KINDS, OTHER_MODELS, catalogue
 from .suites import suite_rows
 
 Row = Mapping[str, Any]
@@ -19,7 +19,9 @@ _MILLION = 1e6
 _NOTES: Mapping[str, str] = {
     "models": (
         "Parameters and input are those of the networks for ImageNet, whose weights are fetched when first used; "
-        "weights for other datasets are shipped, and are of smaller networks (--json says how small)."
+        "weights for other datasets are shipped, and are of smaller networks (--json says how small). Every other "
+        "classification network of torchvision is known by its name too (--all lists them), and bcos:NAME is the "
+        "B-cos form of any of them."
     ),
 }
 
@@ -27,10 +29,15 @@ _NOTES: Mapping[str, str] = {
 @click.command("list")
 @click.argument("kind", type=click.Choice([*KINDS, "suites"]))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-def list_command(kind: str, as_json: bool) -> None:
+@click.option(
+    "--all", "with_others", is_flag=True, help="Also torchvision's networks that are known by name only."
+)
+def list_command(kind: str, as_json: bool, with_others: bool) -> None:
     """List what is registered."""
     known = catalogue()
     rows = list(suite_rows(known)) if kind == "suites" else known.rows(kind)
+    if with_others and kind == "models":
+        rows = [*rows, *known.rows(OTHER_MODELS)]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     else:

@@ -12,12 +12,14 @@ from typing import Literal
 
 from bcos_eval.errors import InputError, unknown_name
 
-from .catalogue import Row, catalogue
+from .catalogue import OTHER_MODELS, Row, catalogue
 from .suites import suites_of
 
 Kind = Literal["model", "method", "metric", "dataset"]
 
 _PATTERN = re.compile(r"[*?\[]")
+# Before names that are looked up when the model is built.
+_OPEN_PREFIXES = ("bcos:", "timm:")
 _OWN_FILE = re.compile(r"\.py(:|$)")
 
 
@@ -105,9 +107,12 @@ def _names(kind: Kind, text: str, rows: Sequence[Row]) -> list[str]:
         if not matching:
             raise InputError(f"no {kind} is called like '{text}'; see `bcos-eval list {kind}s`.")
         return matching
+    others = [row["name"] for row in catalogue().rows(OTHER_MODELS)] if kind == "model" else []
+    if text in others or (kind == "model" and text.startswith(_OPEN_PREFIXES)):
+        return [text]
     spellings = dict(_spellings(rows))
     if _plain(text) not in spellings:
-        raise unknown_name(kind, text, [*known, *suites])
+        raise unknown_name(kind, text, [*known, *others, *suites])
     return [spellings[_plain(text)]]
 
 

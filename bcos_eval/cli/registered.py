@@ -16,21 +16,34 @@ Row = dict[str, Any]
 def list_models() -> list[Row]:
     """Return the models; parameters and input size are those of the published ImageNet network."""
     from bcos_eval.models import MODELS
-    from bcos_eval.models.registry import IMAGENET_SIDE, n_parameters
+    from bcos_eval.models.registry import IMAGENET_SIDE
 
-    return [
-        {
-            "name": info.name,
-            "family": info.family,
-            "bcos": info.is_bcos,
-            "parameters": n_parameters(info),
-            "input_size": IMAGENET_SIDE,
-            "weights": [*_shipped_weights_of(info), *_published_weights_of(info)],
-            "small_variant": info.small_note,
-            "source": info.source,
-        }
-        for info in MODELS.values()
-    ]
+    return [_model_row(info, IMAGENET_SIDE) for info in MODELS.values()]
+
+
+def list_other_models() -> list[Row]:
+    """Return the networks that are known by name and stand in no table: those of `ZOOS`."""
+    from bcos_eval.models import MODELS, ZOOS, model_info
+    from bcos_eval.models.registry import IMAGENET_SIDE
+
+    names = sorted({name for zoo in ZOOS for name in zoo.names()} - set(MODELS))
+    infos = [model_info(name) for name in names]
+    return [_model_row(info, info.input_size or IMAGENET_SIDE) for info in infos]
+
+
+def _model_row(info: ModelInfo, input_size: int) -> Row:
+    from bcos_eval.models.registry import n_parameters
+
+    return {
+        "name": info.name,
+        "family": info.family,
+        "bcos": info.is_bcos,
+        "parameters": n_parameters(info),
+        "input_size": input_size,
+        "weights": [*_shipped_weights_of(info), *_published_weights_of(info, input_size)],
+        "small_variant": info.small_note,
+        "source": info.source,
+    }
 
 
 def _shipped_weights_of(info: ModelInfo) -> list[Row]:
@@ -55,9 +68,9 @@ def _shipped_weights_of(info: ModelInfo) -> list[Row]:
     ]
 
 
-def _published_weights_of(info: ModelInfo) -> list[Row]:
+def _published_weights_of(info: ModelInfo, input_size: int) -> list[Row]:
     from bcos_eval.models import published_weights
-    from bcos_eval.models.registry import IMAGENET_SIDE, n_parameters
+    from bcos_eval.models.registry import n_parameters
 
     published = published_weights(info.name)
     if published is None:
@@ -67,7 +80,7 @@ def _published_weights_of(info: ModelInfo) -> list[Row]:
             "dataset": "imagenet",
             "top1_percent": round(published.top1_percent, 2),
             "parameters": n_parameters(info),
-            "input_size": IMAGENET_SIDE,
+            "input_size": input_size,
             "from": published.url,
             "licence": published.licence,
             "sha256_prefix": published.sha256_prefix,
@@ -122,6 +135,7 @@ def list_datasets() -> list[Row]:
 
 REGISTERED: Mapping[str, Callable[[], list[Row]]] = {
     "models": list_models,
+    "other_models": list_other_models,
     "methods": list_methods,
     "metrics": list_metrics,
     "datasets": list_datasets,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,12 +33,19 @@ from .parameter_types import SEED, device_option
     "--init",
     "initial",
     type=click.Path(path_type=Path),
-    help="Weights of the same model to start from; the classifier may have other classes.  [default: random]",
+    help="Weights of the same model to start from, or for bcos:NAME of NAME; the classifier may have other "
+    "classes.  [default: random]",
 )
 @click.option(
     "--size",
     type=click.IntRange(min=32),
-    help="Side in pixels of photographs (imagenette, folder).  [default: the model's small variant]",
+    help="Side in pixels of photographs (imagenette, folder).  [default: what the model is made for]",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.  [default: the recipe's]")
+@click.option(
+    "--b",
+    type=click.FloatRange(1),
+    help="Exponent B of B-cos layers; in bcos:NAME it rises from 1 to this.  [default: the recipe's]",
 )
 @click.option("--seed", type=SEED, default=0, help="Seed of weights, order and augmentation.")
 @device_option
@@ -52,6 +60,8 @@ def train_command(
     crop_scale_min: float | None,
     initial: Path | None,
     size: int | None,
+    batch_size: int | None,
+    b: float | None,
     seed: int,
     device: str,
     compiled: bool,
@@ -67,13 +77,19 @@ def train_command(
     from bcos_eval.training import TrainingRequest, default_recipe, train
     from bcos_eval.user_code.network import choose_device
 
-    recipe = replace(default_recipe(is_bcos=model_info(model).is_bcos, dataset=dataset), seed=seed)
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs)
-    if learning_rate is not None:
-        recipe = replace(recipe, learning_rate=learning_rate)
-    if crop_scale_min is not None:
-        recipe = replace(recipe, crop_scale_min=crop_scale_min)
+    recipe = default_recipe(
+        is_bcos=model_info(model).is_bcos,
+        dataset=dataset,
+        is_converted=model.startswith("bcos:") and initial is not None,
+    )
+    asked: dict[str, Any] = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "crop_scale_min": crop_scale_min,
+        "batch_size": batch_size,
+        "b": b,
+    }
+    recipe = replace(recipe, seed=seed, **{key: value for key, value in asked.items() if value is not None})
     if initial is not None:
         read_weights(initial)  # names what is wrong with the file before the images are read
         recipe = replace(recipe, initial_weights=file_digest(initial))

@@ -41,6 +41,7 @@ class FolderDataset:
         split: Which split to enter where there are splits.
         size: Side of the square images; 224 by default.
         resize: Shorter side before the centre crop; by default `size · 256 / 224`.
+        transform: Instead of both, what makes a photograph the square that is shown.
 
     Raises:
         InputError: If the root is not a directory, has no class folder, or a class folder is empty.
@@ -55,8 +56,9 @@ class FolderDataset:
         split: Literal["val", "train"] = "val",
         size: int | None = None,
         resize: int | None = None,
+        transform: EvaluationTransform | None = None,
     ) -> None:
-        self.transform = EvaluationTransform.for_size(size, resize)
+        self.transform = transform or EvaluationTransform.for_size(size, resize)
         self._root = _enter_split(require_directory(root, _LAYOUT), split)
         places = [self._root] if self._root == root else [self._root, root]
         self._masks = _mask_files([place / MASKS for place in places], split)

@@ -48,6 +48,7 @@ class ImageNetDataset:
         split: Which images.
         size: Side of the square images; 224 by default.
         resize: Shorter side before the centre crop; by default `size · 256 / 224`.
+        transform: Instead of both, what makes a photograph the square that is shown.
 
     Raises:
         InputError: If the root has no class folders, one is empty, or ids cannot be numbered.
@@ -62,8 +63,9 @@ class ImageNetDataset:
         split: Literal["val", "train"] = "val",
         size: int | None = None,
         resize: int | None = None,
+        transform: EvaluationTransform | None = None,
     ) -> None:
-        self.transform = EvaluationTransform.for_size(size, resize)
+        self.transform = transform or EvaluationTransform.for_size(size, resize)
         self._root = _split_folder(require_directory(root, _LAYOUT), split)
         beside = _folders_beside(self._root)
         self._wnids = _wnids_of_images(self._root, beside, split)

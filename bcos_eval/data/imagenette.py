@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from .folder import FolderDataset
+from .transform import EvaluationTransform
 
 # The release's classes: WordNet id and the name its publisher gives.
 # Source: Howard, Imagenette (github.com/fastai/imagenette).
@@ -38,6 +39,7 @@ class ImagenetteDataset(FolderDataset):
         split: Literal["val", "train"] = "val",
         size: int | None = None,
         resize: int | None = None,
+        transform: EvaluationTransform | None = None,
     ) -> None:
-        super().__init__(root, split=split, size=size, resize=resize)
+        super().__init__(root, split=split, size=size, resize=resize, transform=transform)
         self.class_names = tuple(IMAGENETTE_CLASSES.get(name, name) for name in self.class_names)

@@ -6,11 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bcos_eval.errors import InputError, unknown_name
 
 from .sample import Dataset
+
+if TYPE_CHECKING:
+    from .transform import EvaluationTransform
 
 DATA_VARIABLE = "BCOS_EVAL_DATA"
 _BESIDE_CLASSES = (
@@ -28,14 +31,13 @@ class DatasetOptions:
     """What a caller may choose beside name, place and split.
 
     Attributes:
-        size: Side of the square images where photographs have any size (imagenet, folder), usually the model's
-            input size; None is 224. Datasets with a size of their own (shapes, tiny_imagenet20) keep it.
-        resize: Shorter side before the centre crop (imagenet, folder); None is `size · 256 / 224`.
+        transform: What makes a photograph of any size the square that is shown (imagenet, imagenette, folder),
+            usually `EvaluationTransform.for_network`. Datasets with a size of their own (shapes, tiny_imagenet20)
+            keep it.
         seed: Seed of generated data (shapes).
     """
 
-    size: int | None
-    resize: int | None
+    transform: EvaluationTransform
     seed: int
 
 
@@ -90,6 +92,7 @@ def load_dataset(
     *,
     size: int | None = None,
     resize: int | None = None,
+    transform: EvaluationTransform | None = None,
     seed: int = 0,
 ) -> Dataset:
     """A dataset by its registered name.
@@ -99,9 +102,10 @@ def load_dataset(
         data_dir: Where its files lie, or the folder that has them under one of the dataset's usual names; by
             default `$BCOS_EVAL_DATA`. Embedded data need none.
         split: "val" or "train".
-        size: See `DatasetOptions`; the same holds for the following.
-        resize: Likewise.
-        seed: Likewise.
+        size: Side of the square images where photographs have any size; None is 224.
+        resize: Shorter side before the centre crop; None is `size · 256 / 224`.
+        transform: Instead of both; see `DatasetOptions`.
+        seed: See `DatasetOptions`.
 
     Returns:
         The dataset; labels and ids are known, images are decoded one by one when asked for.
@@ -114,7 +118,11 @@ def load_dataset(
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
     directory = _directory(DATASETS[name], data_dir)
-    return _LOADERS[name](directory, split, DatasetOptions(size=size, resize=resize, seed=seed))
+    if transform is None:
+        from .transform import EvaluationTransform
+
+        transform = EvaluationTransform.for_size(size, resize)
+    return _LOADERS[name](directory, split, DatasetOptions(transform, seed))
 
 
 def usual_folder(info: DatasetInfo, root: Path) -> Path | None:
@@ -195,7 +203,7 @@ def _tiny_imagenet(directory: Path, split: Split, _: DatasetOptions) -> Dataset:
 def _imagenet(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
     from .imagenet import ImageNetDataset
 
-    return ImageNetDataset(directory, split=split, size=options.size, resize=options.resize)
+    return ImageNetDataset(directory, split=split, transform=options.transform)
 
 
 @_register(
@@ -211,7 +219,7 @@ def _imagenet(directory: Path, split: Split, options: DatasetOptions) -> Dataset
 def _imagenette(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
     from .imagenette import ImagenetteDataset
 
-    return ImagenetteDataset(directory, split=split, size=options.size, resize=options.resize)
+    return ImagenetteDataset(directory, split=split, transform=options.transform)
 
 
 @_register(
@@ -226,4 +234,4 @@ def _imagenette(directory: Path, split: Split, options: DatasetOptions) -> Datas
 def _folder(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
     from .folder import FolderDataset
 
-    return FolderDataset(directory, split=split, size=options.size, resize=options.resize)
+    return FolderDataset(directory, split=split, transform=options.transform)

@@ -9,6 +9,7 @@ from bcos_eval.contract.explained_model import Memory
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset, load_dataset
+from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.errors import InputError
 from bcos_eval.models import load_model
 from bcos_eval.stimuli import Material, StimulusKind, StimulusSource, Unreadable
@@ -46,7 +47,7 @@ class RunContext:
         self.device = choose_device(request.device)
         self._given_dataset = dataset
         self._networks: dict[str, Network] = dict(networks or {})
-        self._datasets: dict[int | None, Dataset] = {}
+        self._datasets: dict[EvaluationTransform, Dataset] = {}
         self._pools: dict[str, Pool] = {}
         self._taken: set[tuple[str, StimulusKind]] = set()
         self._sources: dict[tuple[str, StimulusKind], StimulusSource] = {}
@@ -74,7 +75,7 @@ class RunContext:
             InputError: If it cannot be loaded or has other classes than the model.
         """
         network = self.network(model)
-        data = self._given_dataset or self._sized_dataset(network.input_size)
+        data = self._given_dataset or self._dataset_shown_by(EvaluationTransform.for_network(network))
         if len(data.class_names) != network.num_classes:
             raise InputError(
                 f"model '{model}' tells {network.num_classes} classes apart and dataset '{data.name}' has "
@@ -133,15 +134,19 @@ class RunContext:
         return load_user_model(
             request.model_files[name],
             weights=weights,
-            image_side=lambda: (self._given_dataset or self._sized_dataset(None))[0].image.shape[-1],
+            image_side=lambda: (self._given_dataset or self._dataset_shown_by(EvaluationTransform()))[
+                0
+            ].image.shape[-1],
             device=self.device,
             note=self.progress.note,
         )
 
-    def _sized_dataset(self, size: int | None) -> Dataset:
-        if size not in self._datasets:
-            self._datasets[size] = load_dataset(self.request.dataset, self.request.data_dir, size=size)
-        return self._datasets[size]
+    def _dataset_shown_by(self, transform: EvaluationTransform) -> Dataset:
+        if transform not in self._datasets:
+            self._datasets[transform] = load_dataset(
+                self.request.dataset, self.request.data_dir, transform=transform
+            )
+        return self._datasets[transform]
 
     def _pools_of(self, models: Sequence[str]) -> list[Pool]:
         for model in models:

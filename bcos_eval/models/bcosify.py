@@ -20,7 +20,7 @@ from bcos_eval.bcos import (
 )
 from bcos_eval.errors import InputError, unknown_name
 
-from .classifier import Classifier
+from .classifier import Classifier, Preprocessing
 from .convert import ACTIVATIONS, NORM_TYPES, Conversion
 from .operation_graph import ACTIVATION_CALLS, call_name, trace_convertible
 
@@ -35,11 +35,17 @@ NORMS: dict[str, Callable[[int], nn.Module] | None] = {
     "all": lambda _: AllNormUncentred2d(),
 }
 
+_RECTIFIER_CALLS = ("relu", "relu_", "relu6")
 _MAX_POOL_ARGUMENTS = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
 
 def bcosify(
-    model: nn.Module, *, b: float = 2.0, norm: Norm = "batch_uncentred", carry_over: bool = False
+    model: nn.Module,
+    *,
+    b: float = 2.0,
+    norm: Norm = "batch_uncentred",
+    carry_over: bool = False,
+    keep_activations: bool = False,
 ) -> BcosifiedNetwork:
     """Return the B-cos form of a CNN; the network given is left as it is.
 
@@ -53,9 +59,12 @@ def bcosify(
         norm: What replaces batch norm.
         carry_over: Keep the weights' directions instead of drawing new ones; a stem's filters are halved and
             mirrored for the inverse channels.
+        keep_activations: Keep rectifiers and other activations, as factors that depend on the input, instead of
+            removing them. Trained weights need them; the contributions still add up to the logits.
 
     Raises:
-        InputError: Naming the modules or operations that have no B-cos form.
+        InputError: Naming the modules or operations that have no B-cos form; if activations that are called as
+            functions, other than rectifiers, are to be kept.
 
     Source: Böhle et al., TPAMI 2024, section 3.2; Arya et al., B-cosification (NeurIPS 2024).
 
@@ -70,11 +79,21 @@ def bcosify(
         raise unknown_name("norm", norm, NORMS)
     network = trace_convertible(model)
     has_norms = any(isinstance(module, NORM_TYPES) for module in network.modules())
-    conversion = Conversion(b=b, norm=NORMS[norm], norm_after=not has_norms, carry_over=carry_over)
+    conversion = Conversion(
+        b=b,
+        norm=NORMS[norm],
+        norm_after=not has_norms,
+        carry_over=carry_over,
+        keep_activations=keep_activations,
+    )
     side, tail = _cut_before_classifier(network)
     _convert_graph(network, conversion)
     classifier = nn.Sequential(*_convert_tail(tail, side, conversion))
-    return BcosifiedNetwork(network, classifier, type(model).__name__)
+    converted = BcosifiedNetwork(network, classifier, type(model).__name__)
+    given = getattr(model, "preprocessing", None)
+    if isinstance(given, Preprocessing):
+        converted.preprocessing = given
+    return converted
 
 
 class BcosifiedNetwork(Classifier):
@@ -151,7 +170,7 @@ def _convert_graph(network: fx.GraphModule, conversion: Conversion) -> None:
         network.add_submodule(name, _converted(network.get_submodule(name), node, conversion))
     for node in list(network.graph.nodes):
         if node.op in ("call_function", "call_method"):
-            _convert_call(network.graph, node)
+            _convert_call(network.graph, node, conversion)
     network.delete_all_unused_submodules()
     network.recompile()
 
@@ -165,9 +184,16 @@ def _converted(module: nn.Module, node: fx.Node, conversion: Conversion) -> nn.M
     return conversion.counterpart(module)
 
 
-def _convert_call(graph: fx.Graph, node: fx.Node) -> None:
+def _convert_call(graph: fx.Graph, node: fx.Node, conversion: Conversion) -> None:
     name = call_name(node)
-    if name in ACTIVATION_CALLS:
+    if name in ACTIVATION_CALLS and conversion.keep_activations:
+        if name not in _RECTIFIER_CALLS:
+            raise InputError(
+                f"cannot keep the activation '{name}', which is called as a function; make it a module, or "
+                "convert without keep_activations"
+            )
+        node.op, node.target, node.args, node.kwargs = "call_function", F.relu, node.args[:1], {}
+    elif name in ACTIVATION_CALLS:
         node.replace_all_uses_with(node.all_input_nodes[0])
         graph.erase_node(node)
     elif name == "iadd":
@@ -188,7 +214,9 @@ def _convert_tail(tail: list[nn.Module], side: int, conversion: Conversion) -> I
             side = 1
         elif isinstance(module, nn.LayerNorm):
             yield conversion.position_norm(module)
-        elif not isinstance(module, (nn.Flatten, *ACTIVATIONS)):
+        elif not isinstance(module, nn.Flatten) and (
+            conversion.keep_activations or not isinstance(module, ACTIVATIONS)
+        ):
             yield conversion.counterpart(module)
 
 

@@ -5,6 +5,7 @@ Source: TPAMI 2024, section 3.2; carrying weights over: Arya et al., B-cosificat
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -85,12 +86,14 @@ class Conversion:
         norm: Makes what replaces a batch norm, from the number of channels; None for batch norm uncentred.
         norm_after: Whether a norm is put after every convolution, for networks that have none.
         carry_over: Whether weights are copied; biases never are, and of a filter only the direction matters.
+        keep_activations: Whether activations stay, as factors that depend on the input.
     """
 
     b: float = 2.0
     norm: Callable[[int], nn.Module] | None = None
     norm_after: bool = False
     carry_over: bool = False
+    keep_activations: bool = False
 
     def counterpart(self, module: nn.Module) -> nn.Module:
         """Return what replaces a convertible module; the module itself if it may stay."""
@@ -101,10 +104,19 @@ class Conversion:
         if isinstance(module, NORM_TYPES):
             return self.normalisation(module)
         if isinstance(module, ACTIVATIONS):
-            return nn.Identity()
+            return self.activation(module)
         if isinstance(module, nn.MaxPool2d):
             return nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode)
         return ChannelGate(module) if isinstance(module, SqueezeExcitation) else module
+
+    def activation(self, module: nn.Module) -> nn.Module:
+        """Return what replaces an activation: nothing, or the same as a factor, constant in explanation mode.
+
+        A rectifier's gradient is that factor already; ReLU6 loses its upper bound, which is none.
+        """
+        if not self.keep_activations:
+            return nn.Identity()
+        return nn.ReLU() if isinstance(module, nn.ReLU | nn.ReLU6) else Gate(module)
 
     def convolution(self, conv: nn.Conv2d, *, is_stem: bool = False) -> BcosConv2d:
         """Return the B-cos convolution of the same shape; a stem takes the six channels `[x, 1 − x]`."""
@@ -166,6 +178,28 @@ class Conversion:
         if self.carry_over:
             _copy_matching(converted, norm)
         return converted
+
+
+class Gate(DynamicLinear):
+    """A smooth activation as a factor of its input, `f(x) = x · g(x)`; in explanation mode g is a constant.
+
+    Args:
+        activation: Element-wise, 0 at 0: SiLU, GELU, Hardswish, …
+    """
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = copy.deepcopy(activation)
+        if hasattr(self.activation, "inplace"):
+            setattr(self.activation, "inplace", False)  # noqa: B010 - not every module has it
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the activation to a tensor of any shape."""
+        if not self.explaining:
+            return self.activation(x)
+        fixed = x.detach()
+        factor = torch.where(fixed == 0, 0, self.activation(fixed) / fixed)
+        return x * factor
 
 
 class ChannelGate(DynamicLinear):

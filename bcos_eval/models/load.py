@@ -13,6 +13,7 @@ from torch import Tensor
 from bcos_eval.errors import InputError
 
 from .classifier import Classifier
+from .converted import converted_model
 from .download import fetch
 from .published import PublishedWeights, torchvision_file
 from .registry import IMAGENET_CLASSES, MODELS, ModelInfo, Variant, model_info
@@ -128,6 +129,7 @@ def _class_names(dataset: str) -> tuple[str, ...]:
 
 def _from_file(info: ModelInfo, path: Path) -> Classifier:
     state, identity = read_weights(path)
+    info = converted_model(info.name, identity.get("conversion")) or info
     variant: Variant = identity.get("variant", "imagenet")
     rows = _classifier_rows(info, state)
     if rows is not None and identity.get("num_classes", rows) != rows:

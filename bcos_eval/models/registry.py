@@ -39,6 +39,7 @@ class ModelInfo:
         n_parameters: Parameters of the published network, for ImageNet's classes; None where nobody counted. A
             test builds every network and counts again, which takes seconds.
         published: Its weights for ImageNet; None where there are none.
+        input_size: Side of the images that these want, where it is not the usual one.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ModelInfo:
     source: str
     n_parameters: int | None = None
     published: PublishedWeights | None = None
+    input_size: int | None = None
 
 
 class Released(NamedTuple):

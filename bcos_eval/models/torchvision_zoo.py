@@ -164,6 +164,7 @@ def model_with(name: str, entry: WeightsEnum) -> ModelInfo:
         "torchvision",
         entry.meta["num_params"],
         torchvision_file(entry),
+        build.preprocessing.input_size,
     )
 
 

@@ -75,7 +75,7 @@ def save_weights(model: nn.Module, path: Path, card: Mapping[str, Any]) -> None:
         key: (value.half() if value.ndim >= 2 else value).detach().cpu().contiguous()
         for key, value in model.state_dict().items()
     }
-    identity = {key: card[key] for key in _IDENTITY if key in card}
+    identity = {key: card[key] for key in _IDENTITY if card.get(key) is not None}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     save_file(state, temporary, metadata={"bcos_eval": json.dumps(identity)})

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from bcos_eval.errors import InputError
 from bcos_eval.models.classifier import Classifier
+from bcos_eval.models.converted import set_exponent
 from bcos_eval.seeding import derived_seed
 
 from .images import ImageTable, epoch_batches
@@ -63,6 +64,9 @@ class Trainer:
         self.average = _average(model, recipe)
         self.epoch = 0
         self.seconds = 0.0
+        # Compiled again for every value of B, a network would not get to train.
+        compiled = compiled and recipe.b_rise_fraction == 0
+        set_exponent(model, recipe.b)
         self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model
         if checkpoint.is_file():
             self._load()
@@ -86,6 +90,7 @@ class Trainer:
                     on_epoch(self.epoch, loss)
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
+        set_exponent(self.model, self.recipe.b)
         return self.model.eval()
 
     def _run_epoch(self, bar: tqdm[Any]) -> float:
@@ -104,6 +109,8 @@ class Trainer:
         device = next(self.model.parameters()).device
         images, labels = images.to(device), labels.to(device)
         encoded = self.model.encode(images).contiguous(memory_format=torch.channels_last)
+        if self.recipe.b_rise_fraction:
+            set_exponent(self.model, self._exponent())
         low = self.recipe.precision == "bfloat16"
         with torch.autocast(device.type, torch.bfloat16) if low else nullcontext():
             logits = self.forward(encoded)
@@ -117,6 +124,10 @@ class Trainer:
         if self.average is not None:
             self.average.update_parameters(self.model)
         return float(loss.detach())
+
+    def _exponent(self) -> float:
+        rise = self.recipe.b_rise_fraction * self.recipe.epochs * self.steps_per_epoch
+        return 1 + (self.recipe.b - 1) * min(1.0, self.schedule.last_epoch / rise)
 
     def _clip(self) -> None:
         if self.recipe.clipping == "adaptive":

@@ -25,6 +25,9 @@ class Recipe:
         precision: Autocast type of the training steps; weights and evaluation are float32.
         seed: Of initial weights, order and augmentation.
         initial_weights: SHA-256 of the file that training started from; empty for random weights.
+        b: Exponent B of B-cos layers.
+        b_rise_fraction: Share of all steps over which B rises from 1 to `b`, for networks converted from a
+            standard one; 0 for none.
     """
 
     loss: Literal["bce_off_labels", "cross_entropy"]
@@ -41,6 +44,8 @@ class Recipe:
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     seed: int = 0
     initial_weights: str = ""
+    b: float = 2.0
+    b_rise_fraction: float = 0.0
 
 
 # Crops of a photograph still show the class; the small objects of generated scenes would be cut away.
@@ -48,7 +53,7 @@ _SHAPES_CROP_SCALE_MIN = 0.8
 _SHAPES_EPOCHS = 24
 
 
-def default_recipe(*, is_bcos: bool, dataset: str) -> Recipe:
+def default_recipe(*, is_bcos: bool, dataset: str, is_converted: bool = False) -> Recipe:
     """Return the recipe of the shipped weights.
 
     B-cos networks follow the official configuration: off-labels of 1/C, adaptive clipping, no weight decay
@@ -57,7 +62,11 @@ def default_recipe(*, is_bcos: bool, dataset: str) -> Recipe:
     Args:
         is_bcos: Whether the network is a B-cos network.
         dataset: Registered dataset name.
+        is_converted: Whether it is made from the weights of a standard network (B-cosification).
     """
+    if is_bcos and is_converted:
+        # It is trained already: fewer passes, smaller steps, B at its value after half of them.
+        return Recipe(loss="bce_off_labels", epochs=10, learning_rate=5e-4, b_rise_fraction=0.5)
     if is_bcos:
         recipe = Recipe(loss="bce_off_labels")
     else:

@@ -10,8 +10,12 @@ from pathlib import Path
 import torch
 
 from bcos_eval.data import load_dataset
+from bcos_eval.data.registry import SPLITS
 from bcos_eval.data.sample import Dataset
+from bcos_eval.data.transform import EvaluationTransform
+from bcos_eval.errors import InputError
 from bcos_eval.models.classifier import Classifier
+from bcos_eval.models.converted import ConvertedNetwork, calibrate_norms
 from bcos_eval.models.registry import ModelInfo, model_info
 from bcos_eval.models.weights_file import card_path, file_digest, round_weights, save_weights
 from bcos_eval.seeding import derived_seed
@@ -22,7 +26,10 @@ from .initial import licence_of, start_from
 from .loop import Trainer
 from .recipe import Recipe
 
-_CARD_SCHEMA = 1
+_CARD_SCHEMA = 2
+# Networks have to be built to say what size they are made for; no classifier is smaller.
+_FEWEST_CLASSES = 2
+_N_CALIBRATION_IMAGES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,8 @@ class TrainingRequest:
         compiled: Whether to use `torch.compile`.
         device: Where to train.
         initial: Weights to start from; `recipe.initial_weights` is their digest.
-        size: Side in pixels of the images where the dataset has photographs of any size; None is that of the small
-            variant. What the network was trained with is its `input_size` from then on.
+        size: Side in pixels of the images where the dataset has photographs of any size; None is what the network
+            is made for. What it was trained with is its `input_size` from then on.
     """
 
     model: str
@@ -63,23 +70,20 @@ def train(request: TrainingRequest) -> Path:
         InputError: If model, dataset or a checkpoint in the way cannot be used.
     """
     info = model_info(request.model)
-    side = request.size or _native_side(info)
+    shown = _transform(info, request.size)
     training_set, validation_set = (
-        load_dataset(request.dataset, request.data_dir, split=split, size=side) for split in ("train", "val")
+        load_dataset(request.dataset, request.data_dir, split=split, transform=shown) for split in SPLITS[::-1]
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(request.recipe.seed, "weights"))
-        model = info.build("small", len(training_set.class_names))
-    if request.initial is not None:
-        start_from(model, request.initial)
-    model.to(request.device)
+    _require_equal_classes(training_set, validation_set)
+    model = _initial_model(info, request, training_set)
     model.name, model.class_names = info.name, training_set.class_names
-    model.to(memory_format=torch.channels_last)
-
-    stem = f"{request.model}-{request.dataset}"
+    stem = f"{request.model.replace(':', '_')}-{request.dataset}"
     path = request.out / f"{stem}.safetensors"
     table = read_all(training_set)
+    # Datasets of one size keep it, whatever the network was made for.
     model.input_size = table.images.shape[-1]
+    model.to(request.device)
+    model.to(memory_format=torch.channels_last)
     trainer = Trainer(
         model,
         table,
@@ -91,10 +95,39 @@ def train(request: TrainingRequest) -> Path:
     return _write(request, trained, training_set, validation_set, path, seconds=trainer.seconds)
 
 
-def _native_side(info: ModelInfo) -> int:
-    """Return the side of the images that a model's small variant is made for."""
+def _transform(info: ModelInfo, size: int | None) -> EvaluationTransform:
+    """Return how photographs are shown: the side asked for, or what the network is made for."""
     with torch.device("meta"):
-        return info.build("small", 2).input_size
+        network = info.build("small", _FEWEST_CLASSES)
+    if size is not None:
+        network.input_size = size
+    return EvaluationTransform.for_network(network)
+
+
+def _require_equal_classes(training_set: Dataset, validation_set: Dataset) -> None:
+    if training_set.class_names != validation_set.class_names:
+        differing = sorted({*training_set.class_names} ^ {*validation_set.class_names})
+        raise InputError(
+            f"dataset '{training_set.name}' has {len(training_set.class_names)} classes to train on and "
+            f"{len(validation_set.class_names)} to validate on (only in one of them: {', '.join(differing[:3])}, "
+            "…); give both splits a folder for every class."
+        )
+
+
+def _initial_model(info: ModelInfo, request: TrainingRequest, training_set: Dataset) -> Classifier:
+    num_classes = len(training_set.class_names)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(request.recipe.seed, "weights"))
+        if isinstance(info.build, ConvertedNetwork) and request.initial is not None:
+            base = model_info(info.build.base).build("small", num_classes).eval()
+            start_from(base, request.initial)
+            some = range(0, len(training_set), max(1, len(training_set) // _N_CALIBRATION_IMAGES))
+            calibrate_norms(base, base.encode(torch.stack([training_set[index].image for index in some])))
+            return info.build.of(base)
+        model = info.build("small", num_classes)
+    if request.initial is not None:
+        start_from(model, request.initial)
+    return model
 
 
 def _write(
@@ -115,8 +148,11 @@ def _write(
         "dataset": request.dataset,
         "variant": "small",
         "variant_note": model_info(request.model).small_note,
+        "conversion": _conversion_of(model_info(request.model), request.recipe.b),
         "licence": licence_of(request.dataset, request.initial),
         "input_size": model.input_size,
+        "resize_size": validation_set.transform.resize if hasattr(validation_set, "transform") else None,
+        "preprocessing": _preprocessing_in_words(model),
         "num_classes": model.num_classes,
         "class_names": list(model.class_names),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -136,6 +172,21 @@ def _write(
     card["sha256"] = file_digest(path)
     card_path(path).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def _conversion_of(info: ModelInfo, b: float) -> dict[str, object] | None:
+    build = info.build
+    return {"b": b, "norm": build.norm} if isinstance(build, ConvertedNetwork) else None
+
+
+def _preprocessing_in_words(model: Classifier) -> str:
+    """Return what is done to a photograph, for whoever loads the weights elsewhere."""
+    wanted, shown = model.preprocessing, EvaluationTransform.for_network(model)
+    encoding = "[x, 1 − x]" if model.is_bcos else f"(x − {wanted.mean}) / {wanted.std}"
+    return (
+        f"shorter side to {shown.resize} ({shown.interpolation}), central {shown.crop}×{shown.crop}, values in "
+        f"[0, 1], then {encoding}; images of {shown.crop}×{shown.crop} as they are"
+    )
 
 
 def _git_commit() -> str:

@@ -1,0 +1,113 @@
+"""`bcos:NAME`: the B-cos form of any network here that has one, to be trained from the network's own weights.
+
+Source: Arya et al., B-cosification (NeurIPS 2024): weights are carried over, the stem takes `[x, 1 − x]`, biases
+    go, and the exponent B rises from 1, where a B-cos layer is linear as the one that it replaces, while the
+    network is trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bcos_eval.bcos import BcosConv2d, BcosLinear
+from bcos_eval.errors import InputError
+
+from .bcosify import BcosifiedNetwork, Norm, bcosify
+from .classifier import Classifier
+from .registry import ModelInfo, ModelZoo, Variant, model_info, register_zoo
+
+PREFIX = "bcos:"
+_SOURCE = "Arya et al., B-cosification, NeurIPS 2024"
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedNetwork:
+    """Builds the B-cos form of a network by name: `build` of a `ModelInfo`.
+
+    Attributes:
+        base: Name of the standard network.
+        b: Exponent B.
+        norm: What replaces batch norm.
+    """
+
+    base: str
+    b: float = 2.0
+    norm: Norm = "batch_uncentred"
+
+    def __call__(self, variant: Variant, num_classes: int) -> BcosifiedNetwork:
+        """Return it with fresh weights."""
+        return self.of(model_info(self.base).build(variant, num_classes))
+
+    def of(self, network: Classifier) -> BcosifiedNetwork:
+        """Return the B-cos form of a network that has weights already; they are carried over."""
+        converted = bcosify(network, b=self.b, norm=self.norm, carry_over=True, keep_activations=True)
+        converted.name = PREFIX + self.base
+        return converted
+
+
+def converted_model(name: str, conversion: dict[str, Any] | None = None) -> ModelInfo | None:
+    """Return the entry of `bcos:NAME`; None for other names.
+
+    Args:
+        name: Name with the prefix.
+        conversion: Exponent and norm, where a weights file states others than the usual ones.
+
+    Raises:
+        InputError: If there is no network of that name, or it is a B-cos network already.
+    """
+    if not name.startswith(PREFIX):
+        return None
+    base = model_info(name.removeprefix(PREFIX))
+    if base.is_bcos:
+        raise InputError(f"model '{base.name}' is a B-cos network already; name a standard one after '{PREFIX}'")
+    known = {key: value for key, value in (conversion or {}).items() if key in ("b", "norm")}
+    build = ConvertedNetwork(base.name, **known)
+    return ModelInfo(name, "B-cosified", True, build, base.small_note, _SOURCE)
+
+
+def set_exponent(network: nn.Module, b: float) -> None:
+    """Give every B-cos layer of a network the exponent B."""
+    for module in network.modules():
+        if isinstance(module, BcosConv2d | BcosLinear):
+            module.b = b
+
+
+@torch.no_grad()
+def calibrate_norms(network: nn.Module, encoded: Tensor) -> None:
+    """Make the batch norms of a network divide by the deviations that they meet; its logits stay what they are.
+
+    A B-cos layer keeps the direction of a filter and loses its length, which the batch norm after it makes up for
+    if it divides by the true deviation. Files in which norms were folded into the convolutions need this.
+
+    Args:
+        network: In evaluation mode; its batch norms change in place.
+        encoded: Some of its input, a few dozen images.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    met: dict[nn.Module, Tensor] = {}
+
+    def meet(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        met[norm] = inputs[0].var((0, 2, 3), unbiased=False)
+
+    handles = [norm.register_forward_pre_hook(meet) for norm in norms]
+    try:
+        network(encoded)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for norm in norms:
+        if norm.running_var is not None and norm.weight is not None and norm in met:
+            # weight / deviation is what counts: both change by the same factor.
+            norm.weight.mul_(((met[norm] + norm.eps) / (norm.running_var + norm.eps)).sqrt())
+            norm.running_var.copy_(met[norm])
+
+
+def _unlisted() -> tuple[str, ...]:
+    return ()  # one for every other name
+
+
+register_zoo(ModelZoo(f"{PREFIX}NAME, the B-cos form of a network", converted_model, _unlisted))

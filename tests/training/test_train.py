@@ -1,0 +1,118 @@
+"""A whole training run on a handful of pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torchvision import models as torchvision_models
+
+from bcos_eval.data import load_dataset
+from bcos_eval.data.transform import EvaluationTransform
+from bcos_eval.errors import InputError
+from bcos_eval.models import load_model
+from bcos_eval.models.converted import set_exponent
+from bcos_eval.training import TrainingRequest, default_recipe, loop, train
+from bcos_eval.training.images import read_all, top1_accuracy
+
+COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Two classes of noisy pictures, wider than high, in the folders of both splits."""
+    generator = torch.Generator().manual_seed(0)
+    for split, n_images in (("train", 8), ("val", 4)):
+        for name, colour in COLOURS.items():
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            for index in range(n_images):
+                noise = torch.randint(-30, 30, (60, 80, 3), generator=generator)
+                pixels = (torch.tensor(colour) + noise).clamp(0, 255).to(torch.uint8)
+                Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
+    return tmp_path / "data"
+
+
+def request(photographs, tmp_path, model="resnet18", **options):
+    recipe = default_recipe(is_bcos=model.startswith("bcos"), dataset="folder", is_converted=":" in model)
+    recipe = replace(recipe, epochs=2, batch_size=8, precision="float32")
+    return TrainingRequest(model, "folder", photographs, recipe, tmp_path / "out", compiled=False, **options)
+
+
+@pytest.mark.parametrize("size", [None, 96])
+def test_training_and_evaluation_see_the_same_picture(photographs, tmp_path, size):
+    path = train(request(photographs, tmp_path, size=size))
+    card = json.loads(path.with_suffix(".json").read_text())
+    model = load_model("resnet18", weights=path)
+    shown = EvaluationTransform.for_network(model)
+    side = size or 64
+    assert (card["input_size"], card["resize_size"]) == (shown.crop, shown.resize) == (side, side * 256 // 224)
+    assert card["preprocessing"].startswith(
+        f"shorter side to {shown.resize} (bilinear), central {side}×{side}, values in [0, 1], then (x − (0.485, "
+    )
+    dataset = load_dataset("folder", photographs, transform=shown)
+    assert dataset[0].image.shape == (3, side, side)
+    assert dataset.digest() == card["val_digest"]
+    assert top1_accuracy(model, read_all(dataset)) == card["val_top1"]
+
+
+def test_a_network_of_one_size_is_trained_at_it(photographs, tmp_path):
+    path = train(request(photographs, tmp_path, model="squeezenet1_1"))
+    assert load_model("squeezenet1_1", weights=path).input_size == 224
+
+
+def test_a_converted_network_starts_from_weights_while_b_rises(photographs, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    standard = torchvision_models.mobilenet_v2(num_classes=7)
+    save_file(standard.state_dict(), tmp_path / "standard.safetensors")
+    seen = []
+
+    def watched(network, b):
+        seen.append(b)
+        set_exponent(network, b)
+
+    monkeypatch.setattr(loop, "set_exponent", watched)
+    asked = request(photographs, tmp_path, "bcos:mobilenet_v2", size=64, initial=tmp_path / "standard.safetensors")
+    path = train(asked)
+    # Four steps: B rises over the first half of them.
+    assert seen == [2.0, 1.0, 1.5, 2.0, 2.0, 2.0]
+    assert path.name == "bcos_mobilenet_v2-folder.safetensors"
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["conversion"] == {"b": 2.0, "norm": "batch_uncentred"}
+    assert card["initial_weights"] == "standard"
+    model = load_model("bcos:mobilenet_v2", weights=path)
+    dataset = load_dataset("folder", photographs, transform=EvaluationTransform.for_network(model))
+    assert top1_accuracy(model, read_all(dataset)) == card["val_top1"]
+
+
+def test_a_converted_network_has_the_directions_of_its_weights(photographs, tmp_path):
+    torch.manual_seed(0)
+    standard = torchvision_models.mobilenet_v2(num_classes=7)
+    save_file(standard.state_dict(), tmp_path / "standard.safetensors")
+    asked = request(photographs, tmp_path, "bcos:mobilenet_v2", size=64, initial=tmp_path / "standard.safetensors")
+    path = train(replace(asked, recipe=replace(asked.recipe, learning_rate=1e-12)))
+    model = load_model("bcos:mobilenet_v2", weights=path)
+    carried = model.features.get_submodule("network.features.5.conv.0.0").linear.weight
+    original = standard.features[5].conv[0][0].weight
+    assert torch.nn.functional.cosine_similarity(carried.flatten(1), original.flatten(1)).min() > 0.999
+
+
+def test_splits_of_different_classes_are_refused(photographs, tmp_path):
+    (photographs / "val" / "blue").rename(photographs / "val" / "green")
+    message = (
+        "dataset 'folder' has 2 classes to train on and 2 to validate on (only in one of them: blue, green, …); "
+        "give both splits a folder for every class."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        train(request(photographs, tmp_path))
+
+
+def test_weights_of_another_network_are_refused_for_a_conversion(photographs, tmp_path):
+    save_file(torchvision_models.squeezenet1_1().state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=r"^--init .*other\.safetensors is of another architecture \("):
+        train(request(photographs, tmp_path, "bcos:mobilenet_v2", initial=tmp_path / "other.safetensors", size=64))
