@@ -20,7 +20,7 @@ _FORMATS: tuple[Format, ...] = get_args(Format)
 
 @click.command("compare")
 @click.argument("names", metavar="[DIR] [A B]", nargs=-1)
-@click.option("--metric", multiple=True, help="Metric, NAME or NAME/PRESET; repeats.  [default: all]")
+@click.option("--metric", multiple=True, help="Metric, NAME or NAME/PRESET; repeats, or commas.  [default: all]")
 @click.option("--dataset", multiple=True, help="Dataset; repeats.  [default: all]")
 @click.option(
     "--format",

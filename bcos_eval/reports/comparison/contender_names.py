@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -11,6 +12,8 @@ from bcos_eval.errors import InputError, unknown_name
 from .unit_matrix import Contender
 
 Pair = tuple[Contender, Contender]
+
+_COMMA_OUTSIDE_BRACKETS = re.compile(r",(?![^(]*\))")
 
 
 def named_pairs(cells: pd.DataFrame, first: str, second: str) -> list[Pair]:
@@ -48,7 +51,8 @@ def named_pairs(cells: pd.DataFrame, first: str, second: str) -> list[Pair]:
 def rows_of_metrics(units: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Return the rows of metrics, each `name`, `name/preset` or `name/preset(with=parameters)`.
 
-    Without names, all rows. A plain preset stands for all parameters and pools it was run with.
+    Without names, all rows. A plain preset stands for all parameters and pools it was run with. Commas outside
+    brackets separate names.
 
     Raises:
         InputError: If a metric has no results.
@@ -57,7 +61,7 @@ def rows_of_metrics(units: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         return units
     full = units["metric"] + "/" + units["preset"]
     chosen = pd.Series(False, index=units.index)
-    for name in names:
+    for name in (part.strip() for text in names for part in _COMMA_OUTSIDE_BRACKETS.split(text)):
         found = (units["metric"] == name) | (full == name) | (units["full_preset"] == name)
         if not found.any():
             raise unknown_name("metric in these results", name, {*units["metric"], *full})

@@ -68,18 +68,21 @@ UNITS = pd.DataFrame(
         ("shapes", "grid_pg", "bcos_v2+shared"),
         ("shapes", "grid_pg", "rao2022"),
         ("shapes", "energy_pg", "default"),
+        ("toy", "grid_pg", "bcos_v2(n=2, x=1)"),
     ],
     columns=["dataset", "metric", "preset"],
-).assign(full_preset=["grid_pg/bcos_v2"] * 3 + ["grid_pg/rao2022", "energy_pg/default"])
+).assign(full_preset=["grid_pg/bcos_v2"] * 3 + ["grid_pg/rao2022", "energy_pg/default", "grid_pg/other"])
 
 
 @pytest.mark.parametrize(
     ("names", "rows"),
     [
-        ((), [0, 1, 2, 3, 4]),
-        (("grid_pg",), [0, 1, 2, 3]),
+        ((), [0, 1, 2, 3, 4, 5]),
+        (("grid_pg",), [0, 1, 2, 3, 5]),
         (("grid_pg/bcos_v2",), [0, 1, 2]),
         (("grid_pg/bcos_v2(n=2)", "energy_pg"), [1, 4]),
+        (("energy_pg,grid_pg/rao2022",), [3, 4]),
+        (("grid_pg/bcos_v2(n=2, x=1), energy_pg",), [4, 5]),
     ],
 )
 def test_a_metric_is_chosen_by_name_preset_or_parameters(names, rows):
@@ -88,7 +91,7 @@ def test_a_metric_is_chosen_by_name_preset_or_parameters(names, rows):
 
 def test_a_dataset_is_chosen_by_name():
     assert rows_of_datasets(UNITS, ("shapes",)).index.tolist() == [2, 3, 4]
-    assert len(rows_of_datasets(UNITS, ())) == 5
+    assert len(rows_of_datasets(UNITS, ())) == len(UNITS)
 
 
 def test_metrics_and_datasets_without_results_are_refused():
