@@ -20,6 +20,7 @@ from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, Executo
 from bcos_eval.engine.run import run
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
+from bcos_eval.store.manifest import planned_units
 from bcos_eval.user_code.model import models_named
 from bcos_eval.user_code.network import Encode, Probability, UserModel, choose_device
 from bcos_eval.user_code.plugins import GivenNames, given_explainers, given_metrics
@@ -109,7 +110,7 @@ def evaluate(
         )
         root = Path(scratch) if out is None else Path(out)
         result = run(request, root, progress=Progress(quiet=quiet), networks=networks, dataset=data)
-    return Evaluation(leaderboard(result.shards), stored_units(result.shards), result.notes)
+    return Evaluation(leaderboard(result.shards, planned_units(root)), stored_units(result.shards), result.notes)
 
 
 def _setting(path: str, value: Param) -> ParamSetting:

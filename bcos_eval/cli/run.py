@@ -22,7 +22,7 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
 
     from bcos_eval.engine.progress import Progress
     from bcos_eval.engine.run import outline, run
-    from bcos_eval.reports.tables.leaderboard import leaderboard_rows, write_leaderboard
+    from bcos_eval.reports.tables.leaderboard import write_leaderboard
     from bcos_eval.reports.tables.stored import stored_leaderboard
     from bcos_eval.reports.tables.table import render
 
@@ -35,5 +35,7 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     write_leaderboard(board.rows, path)
     for text in board.damaged:  # files of earlier runs: what this one found damaged is computed again
         echo_note(text)
-    click.echo(render(leaderboard_rows(result.shards), "md"), nl=False)
+    asked = {shard.facts.address.cell for shard in result.shards}
+    rows = [row for row, cell in zip(board.rows, board.cells, strict=True) if cell in asked]
+    click.echo(render(rows, "md"), nl=False)
     click.echo(f"leaderboard: {path}")

@@ -53,6 +53,11 @@ class Cell:
         readable = "-".join(re.sub(r"[^A-Za-z0-9_+.]", "_", word) for word in words)
         return f"{readable}-{_digest(self.key)[:_CELL_DIGITS]}"
 
+    @property
+    def n_units(self) -> int:
+        """Number of units when it is finished: the targets of its stimuli."""
+        return self.n_stimuli * self.kind.n_targets
+
     def shards(self) -> Iterator[Shard]:
         """Yield the shards in the order of their stimuli."""
         size = self.kind.per_shard

@@ -125,6 +125,7 @@ def _record(context: RunContext, plan: Plan) -> RunRecord:
         dataset={"name": dataset.name, "digest": dataset.digest(), "n_images": len(dataset)},
         weights={model: context.network(model).weights_id for model in models},
         cells=[cell.folder for cell in plan.cells],
+        planned={cell.folder: cell.n_units for cell in plan.cells},
         machine=_machine(),
     )
 

@@ -96,6 +96,11 @@ class StimulusKind(ABC):
         """
 
     @property
+    def n_targets(self) -> int:
+        """Number of targets of a stimulus."""
+        return 1
+
+    @property
     def needs_regions(self) -> bool:
         """Whether only the dataset can say where a target's evidence is."""
         return False

@@ -6,6 +6,7 @@ nowhere else, from the registered name and the parameters that differ from their
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ Direction = Literal["higher", "lower"]
 # Parameters that differ from their defaults, in the order of their names.
 Settings = tuple[tuple[str, Param], ...]
 
+_GRID = "grid"
+_POOL_DIGITS = 8
 # What shards of schema 1 leave unsaid, as it was when they were written.
 _CONTROLS_OF_SCHEMA_1 = frozenset({"random", "uniform", "center", "edges"})
 _MEANS_OVER_CLASSES_OF_SCHEMA_1 = frozenset({"pointing_game"})
@@ -113,6 +116,21 @@ class ShardFacts:
     first: int
     stop: int
     key: Mapping[str, Any]
+
+    @property
+    def image_pool(self) -> str:
+        """Whose confident images the stimuli are made of, which changes scores as presets do.
+
+        Empty for stimuli that are made of any images, "own" for grids of the explained model's, and a digest for
+        those that several models had to agree on.
+        """
+        stimulus, model = self.key.get("stimulus", {}), self.key.get("model", {})
+        models = stimulus.get("models", [])
+        if stimulus.get("name") != _GRID:
+            return ""
+        if models in ([], [f"{model.get('name')}:{model.get('weights')}"]):
+            return "own"
+        return hashlib.sha256(json.dumps(models).encode()).hexdigest()[:_POOL_DIGITS]
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as plain values, for the shard's metadata."""

@@ -21,7 +21,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from bcos_eval.errors import InputError
-from bcos_eval.reports.tables.table import ARROWS, UNKNOWN, markdown
+from bcos_eval.reports.tables.table import ARROWS, UNKNOWN, markdown, metric_name, told_apart
 from bcos_eval.statistics.resampling import Floats
 
 # With two methods a rank correlation can only be 1 or −1.
@@ -34,7 +34,7 @@ AgreementFormat = Literal["md", "csv", "json"]
 # Of each question: what one table is about, and whose rankings are compared in it.
 _TABLE_COLUMNS: dict[Across, list[str]] = {
     "metrics": ["dataset", "model", "weights"],
-    "models": ["dataset", "metric", "preset"],
+    "models": ["dataset", "metric", "preset", "pool"],
 }
 
 
@@ -125,14 +125,15 @@ def method_counts(agreement: Agreement) -> str:
 def _agreements(table: pd.DataFrame, across: Across) -> Iterator[Agreement]:
     signs = table["direction"].map({"higher": 1.0, "lower": -1.0})
     arrows = table["direction"].map(ARROWS)
-    metric = table["metric"] + "/" + table["preset"]
+    rows = [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
+    metric = pd.Series([metric_name(row) for row in told_apart(rows)], index=table.index, dtype=str)
     rankings = metric + " " + arrows if across == "metrics" else table["model"]
     subjects = table["model"] if across == "metrics" else metric
     turned = table.assign(goodness=signs * table["mean"], ranking=rankings, subject=subjects)
-    for _, rows in turned.groupby(_TABLE_COLUMNS[across], sort=True):
+    for _, ranked in turned.groupby(_TABLE_COLUMNS[across], sort=True):
         # Models with several weights have a row for each; the mean stands for the model.
-        means = rows.pivot_table(index="method", columns="ranking", values="goodness", aggfunc="mean")
-        agreement = _agreement(means, (str(rows["dataset"].iloc[0]), str(rows["subject"].iloc[0])))
+        means = ranked.pivot_table(index="method", columns="ranking", values="goodness", aggfunc="mean")
+        agreement = _agreement(means, (str(ranked["dataset"].iloc[0]), str(ranked["subject"].iloc[0])))
         if np.triu(agreement.n_methods >= FEWEST_METHODS, 1).any():
             yield agreement
 

@@ -12,11 +12,11 @@ from bcos_eval.reports.methods import order_key
 from bcos_eval.reports.tables.leaderboard import status_counts
 
 from .comparison import BestMethod, Comparison, best_method, compare_all, comparison_table, with_holm
-from .contender_names import named_pairs
+from .contender_names import Pair, named_pairs
 from .unit_matrix import Contender, UnitMatrix, UnpairedError, unit_matrix
 
 METRIC_COLUMNS = ("dataset", "metric", "preset", "direction")
-_TABLE_COLUMNS = ("dataset", "model", "weights", "metric", "preset")
+_TABLE_COLUMNS = ("dataset", "model", "weights", "metric", "preset", "pool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,7 @@ def compare_named(units: pd.DataFrame, first: str, second: str, *, seed: int = 0
     """
     rows, comparisons, notes = [], [], []
     for contenders in named_pairs(units, first, second):
-        for _, cell in units.groupby(["dataset", "metric", "preset"], sort=True):
-            if not all(_has(cell, one) for one in contenders):
-                continue
+        for cell in _shared_cells(units, contenders):
             try:
                 comparisons += compare_all(unit_matrix(cell, contenders), seed=seed)
             except UnpairedError as error:
@@ -116,8 +114,17 @@ def _all_pairs(cell: pd.DataFrame, matrix: UnitMatrix, seed: int) -> ComparedTab
     return ComparedTable(_joined(facts, comparisons), best_method(matrix, seed=seed))
 
 
-def _has(cell: pd.DataFrame, contender: Contender) -> bool:
-    return bool(_is_of(cell, contender).any())
+def _shared_cells(units: pd.DataFrame, contenders: Pair) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each metric and pool of images that both contenders have.
+
+    Where they have a metric and no pool in common, all rows of the metric are yielded, which cannot be compared.
+    """
+    for _, cell in units.groupby(["dataset", "metric", "preset"], sort=True):
+        first, second = (set(cell.loc[_is_of(cell, one), "pool"]) for one in contenders)
+        for pool in sorted(first & second):
+            yield cell[cell["pool"] == pool]
+        if first and second and not first & second:
+            yield cell
 
 
 def _is_of(cell: pd.DataFrame, contender: Contender) -> pd.Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,7 +15,7 @@ from bcos_eval.reports.tables.table import FEW_STIMULI
 
 from .style import COLUMN_WIDTH, GREY, PAGE_WIDTH, SMALL_SIZE, TEXT_SIZE, new_figure
 
-PANEL_COLUMNS = ("dataset", "model", "weights", "metric", "preset")
+PANEL_COLUMNS = ("dataset", "model", "weights", "metric", "preset", "pool")
 
 _MOST_IN_A_ROW = 2
 # Weights are told apart by the beginning of their digest.
@@ -36,11 +36,11 @@ class FigurePage:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The units of one dataset, model, weights, metric and preset.
+    """The units of one dataset, model, weights, metric, preset and pool of images.
 
     Attributes:
         heading: The model, with its weights where another panel differs in nothing else.
-        subheading: Dataset and preset.
+        subheading: Dataset and preset, with the pool where another panel differs in nothing else.
         units: Its rows, all methods.
     """
 
@@ -50,16 +50,25 @@ class Panel:
 
 
 def panels(units: pd.DataFrame) -> list[Panel]:
-    """Return units by dataset, model, weights, metric and preset, in the order of these names."""
-    without_weights = [column for column in PANEL_COLUMNS if column != "weights"]
-    n_weights = units.groupby(without_weights)["weights"].nunique()
+    """Return units by what is measured, in the order of these names."""
+    grouped = {
+        tuple(str(label) for label in labels): rows
+        for labels, rows in units.groupby(list(PANEL_COLUMNS), sort=True)
+    }
     made = []
-    for labels, rows in units.groupby(list(PANEL_COLUMNS), sort=True):
-        dataset, model, weights, metric, preset = (str(label) for label in labels)
-        ambiguous = n_weights[(dataset, model, metric, preset)] > 1
-        heading = f"{model} [{weights[:_WEIGHTS_CHARACTERS]}]" if ambiguous else model
-        made.append(Panel(heading, f"{dataset}, {metric}/{preset}", rows))
+    for labels, rows in grouped.items():
+        dataset, model, weights, metric, preset, pool = labels
+        heading = f"{model} [{weights[:_WEIGHTS_CHARACTERS]}]" if _has_twin(grouped, labels, "weights") else model
+        shown_pool = f" [{pool}]" if _has_twin(grouped, labels, "pool") else ""
+        made.append(Panel(heading, f"{dataset}, {metric}/{preset}{shown_pool}", rows))
     return made
+
+
+def _has_twin(panels: Iterable[tuple[str, ...]], labels: tuple[str, ...], column: str) -> bool:
+    """Whether another panel differs from this one in a column alone."""
+    place = PANEL_COLUMNS.index(column)
+    rest = (*labels[:place], *labels[place + 1 :])
+    return sum((*other[:place], *other[place + 1 :]) == rest for other in panels) > 1
 
 
 def panel_figure(n_panels: int, *, panel_height: float) -> tuple[Figure, list[Axes]]:

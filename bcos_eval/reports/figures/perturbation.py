@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bcos_eval.reports.methods import method_order, method_style, short_names
-from bcos_eval.reports.tables.leaderboard import current_shards, stored_methods
+from bcos_eval.reports.tables.leaderboard import current_shards, shard_labels, stored_methods
 from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.shards import Store, StoredShard
@@ -112,7 +112,8 @@ def mean_curve(curves: pd.DataFrame) -> MeanCurve:
 
 
 def _labels(shard: StoredShard) -> Mapping[str, str]:
-    return {column: str(shard.table[column][0]) for column in (*PANEL_COLUMNS, "method")}
+    labels = shard_labels(shard)
+    return {column: labels[column] for column in (*PANEL_COLUMNS, "method")}
 
 
 def _draw_panel(axes: Axes, panel: Panel, methods: Mapping[str, MethodFacts]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,16 @@ from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.manifest import cell_recency
 from bcos_eval.store.shards import Store, StoredShard
 
-from .table import LABEL_COLUMNS, LEADERBOARD_COLUMNS, STATUS_COLUMNS, Row, csv_text
+from .table import LABEL_COLUMNS, LEADERBOARD_COLUMNS, STATUS_COLUMNS, TIMING_COLUMNS, Row, csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def leaderboard_rows(shards: Iterable[StoredShard]) -> list[Row]:
+TIMINGS_NAME = "timings.csv"
+
+
+def leaderboard_rows(shards: Iterable[StoredShard], planned: Mapping[str, int] | None = None) -> list[Row]:
     """Return the rows of a leaderboard: the contract's columns, and further counts after them.
 
     `n` counts the units with a defined score, on which mean, interval and quartiles rest; a zero map that scores
@@ -39,28 +42,31 @@ def leaderboard_rows(shards: Iterable[StoredShard]) -> list[Row]:
 
     Args:
         shards: Stored shards of any number of cells.
+        planned: Number of units of each cell when it is finished, as the manifest says; unknown where it does not.
     """
     ordered = sorted(shards, key=lambda shard: shard.facts.address.cell)  # stable: shards keep their order
     cells = itertools.groupby(ordered, key=lambda shard: shard.facts.address.cell)
-    rows = [summary(list(own)) for _, own in cells]
+    rows = [{**summary(list(own)), "n_planned": (planned or {}).get(cell)} for cell, own in cells]
     return sorted(rows, key=lambda row: [row[column] for column in LABEL_COLUMNS])
 
 
-def leaderboard(shards: Iterable[StoredShard]) -> pd.DataFrame:
+def leaderboard(shards: Iterable[StoredShard], planned: Mapping[str, int] | None = None) -> pd.DataFrame:
     """Return `leaderboard_rows` as a data frame with the contract's columns."""
     import pandas as pd
 
-    return pd.DataFrame(leaderboard_rows(shards), columns=list(LEADERBOARD_COLUMNS))
+    table = pd.DataFrame(leaderboard_rows(shards, planned), columns=list(LEADERBOARD_COLUMNS))
+    return table.astype({"n_planned": "Int64"})
 
 
 def stored_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
-    """Return one row per distinct unit: the contract columns, `chance`, `direction` and `cell`."""
+    """Return one row per distinct unit: the contract columns, `chance`, `direction`, `pool` and `cell`."""
     import pandas as pd
 
     frames = [
         shard.units.assign(
             chance=np.asarray(shard.chance, dtype=np.float64),
             direction=shard.facts.metric.direction,
+            pool=shard.facts.image_pool,
             cell=shard.facts.address.cell,
         )
         for shard in shards
@@ -92,7 +98,7 @@ def current_shards(store: Store) -> tuple[list[StoredShard], int]:
     shards = list(store.shards())
     newest: dict[tuple[str, ...], str] = {}
     for shard in shards:
-        labels, cell = shard_labels(shard), shard.facts.address.cell
+        labels, cell = tuple(shard_labels(shard).values()), shard.facts.address.cell
         rival = newest.setdefault(labels, cell)
         if (recency.get(cell, -1), cell) > (recency.get(rival, -1), rival):
             newest[labels] = cell
@@ -133,13 +139,15 @@ def require_results(shards: Sequence[StoredShard], folder: Path) -> None:
 
 
 def write_leaderboard(rows: Sequence[Row], path: Path) -> None:
-    """Write the contract's columns as CSV, full precision, undefined numbers empty."""
+    """Write the contract's columns as CSV, full precision, undefined numbers empty, and times in a file beside."""
     write_text(path, csv_text(rows, LEADERBOARD_COLUMNS))
+    write_text(path.with_name(TIMINGS_NAME), csv_text(rows, TIMING_COLUMNS))
 
 
-def shard_labels(shard: StoredShard) -> tuple[str, ...]:
-    """Return what the row of a shard is called, `LABEL_COLUMNS`."""
-    return tuple(str(shard.table[column][0]) for column in LABEL_COLUMNS)
+def shard_labels(shard: StoredShard) -> dict[str, str]:
+    """Return what the row of a shard is called, by `LABEL_COLUMNS`."""
+    stored = {column: str(shard.table[column][0]) for column in LABEL_COLUMNS if column != "pool"}
+    return {**stored, "pool": shard.facts.image_pool}
 
 
 def summary(shards: Sequence[StoredShard]) -> Row:
@@ -166,7 +174,7 @@ def summary(shards: Sequence[StoredShard]) -> Row:
     )
     q25, median, q75 = np.quantile(scores[defined], [0.25, 0.5, 0.75]) if len(defined) else (np.nan,) * 3
     return {
-        **dict(zip(LABEL_COLUMNS, shard_labels(shards[0]), strict=True)),
+        **shard_labels(shards[0]),
         "n": len(defined),
         "mean": grouped_mean(scores[defined], classes),
         "ci_low": low,

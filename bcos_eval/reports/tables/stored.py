@@ -19,7 +19,7 @@ from typing import Any
 from bcos_eval import statistics
 from bcos_eval.errors import InputError
 from bcos_eval.store.atomic_write import write_bytes
-from bcos_eval.store.manifest import cell_recency
+from bcos_eval.store.manifest import cell_recency, planned_units
 from bcos_eval.store.sealed import DamagedFileError, read_sealed_json, sealed_json
 from bcos_eval.store.shards import Store
 
@@ -78,9 +78,10 @@ class _Board:
     outdone: Counter[tuple[Path, Path]] = field(default_factory=Counter)
 
     def add(self, store: Store, rows: Iterable[tuple[str, Row, set[Path]]]) -> None:
-        recency = cell_recency(store.root)
+        recency, planned = cell_recency(store.root), planned_units(store.root)
         for cell, row, sources in rows:
             self.n_read.update(sources)
+            row = {**row, "n_planned": planned.get(cell)}
             labels = tuple(row[column] for column in LABEL_COLUMNS)
             home, rival, _ = self.kept.setdefault(labels, (store, cell, row))
             if home is not store:

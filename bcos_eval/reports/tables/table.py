@@ -13,10 +13,21 @@ from typing import Any, Literal
 Row = Mapping[str, Any]
 # Texts by the heading of their column, all of one length.
 Columns = Mapping[str, Sequence[str]]
-LABEL_COLUMNS = ("dataset", "model", "weights", "method", "metric", "preset")
+# How many units have no plain score: column by the stored status it counts.
+STATUS_COLUMNS = {
+    "n_zero": "zero_map",
+    "n_constant": "constant_map",
+    "n_empty": "empty_region",
+    "n_skipped": "skipped",
+    "n_failed": "failed",
+    "n_nonfinite": "nonfinite",
+}
+# Together they identify a measurement: rows that are equal in them are comparable, whatever run they are of.
+LABEL_COLUMNS = ("dataset", "model", "weights", "method", "metric", "preset", "pool")
 LEADERBOARD_COLUMNS = (
     *LABEL_COLUMNS,
     "n",
+    "n_planned",
     "mean",
     "ci_low",
     "ci_high",
@@ -24,20 +35,11 @@ LEADERBOARD_COLUMNS = (
     "q25",
     "q75",
     "chance",
-    "n_zero",
-    "n_nonfinite",
-    "seconds_per_unit",
+    *STATUS_COLUMNS,
     "direction",
 )
-
-# How many units have no plain score: column by the stored status it counts, those of the contract first.
-STATUS_COLUMNS = {
-    "n_zero": "zero_map",
-    "n_nonfinite": "nonfinite",
-    "n_constant": "constant_map",
-    "n_empty": "empty_region",
-    "n_skipped": "skipped",
-}
+# Times differ from run to run; in a file of their own they leave the leaderboard the same byte for byte.
+TIMING_COLUMNS = (*LABEL_COLUMNS, "seconds_per_unit")
 
 TableFormat = Literal["md", "csv", "html", "latex"]
 
@@ -49,13 +51,7 @@ FEW_STIMULI_NOTE = f"* fewer than {FEW_STIMULI} stimuli: intervals are wide, ord
 # Weights are told apart by the beginning of their digest.
 _WEIGHTS_CHARACTERS = 12
 # Printed column by the count behind it: units without a plain score.
-_COUNTS = {
-    "zero": "n_zero",
-    "nonfinite": "n_nonfinite",
-    "constant": "n_constant",
-    "empty": "n_empty",
-    "skipped": "n_skipped",
-}
+_COUNTS = {column.removeprefix("n_"): column for column in STATUS_COLUMNS}
 _NUMERIC = frozenset({"n", "mean", "95 % interval", "median", "chance", *_COUNTS, "s/unit"})
 
 
@@ -139,9 +135,8 @@ def readable_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
         full: Whether to show what is rarely asked for: the median, the time per unit, and counts of units without
             a plain score where there are none. Counts are always shown where there are some.
     """
-    present = {name: column for name, column in _COUNTS.items() if all(column in row for row in rows)}
-    counts = {name: column for name, column in present.items() if full or any(row[column] for row in rows)}
-    names = model_names(rows)
+    counts = {name: column for name, column in _COUNTS.items() if full or any(row[column] for row in rows)}
+    rows, names = told_apart(rows), model_names(rows)
     medians = {"median": [number(row["median"]) for row in rows]} if full else {}
     times = {"s/unit": [number(row["seconds_per_unit"]) for row in rows]} if full else {}
     return {
@@ -149,7 +144,7 @@ def readable_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
         "model": [names[row["dataset"], row["model"], row["weights"]] for row in rows],
         "method": [row["method"] for row in rows],
         "metric": [f"{metric_name(row)} {ARROWS[row['direction']]}" for row in rows],
-        "n": [counted(row["n"], _stimuli(row)) for row in rows],
+        "n": [_n_of_planned(row) for row in rows],
         "mean": [number(row["mean"]) for row in rows],
         "95 % interval": [f"[{number(row['ci_low'])}, {number(row['ci_high'])}]" for row in rows],
         **medians,
@@ -160,8 +155,22 @@ def readable_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
 
 
 def metric_name(row: Row) -> str:
-    """Return a row's metric with its preset."""
-    return f"{row['metric']}/{row['preset']}"
+    """Return a row's metric with its preset, and with its pool of images where `told_apart` found others."""
+    return f"{row['metric']}/{row['preset']}{row.get('shown_pool', '')}"
+
+
+def told_apart(rows: Sequence[Row]) -> list[Row]:
+    """Return rows that `metric_name` calls differently where they differ in nothing but the pool of images."""
+    pools: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        pools.setdefault((row["dataset"], row["metric"], row["preset"]), set()).add(row["pool"])
+    ambiguous = {key for key, found in pools.items() if len(found) > 1}
+    return [
+        {**row, "shown_pool": f" [{row['pool']}]"}
+        if (row["dataset"], row["metric"], row["preset"]) in ambiguous
+        else row
+        for row in rows
+    ]
 
 
 def model_names(rows: Sequence[Row]) -> Mapping[tuple[str, str, str], str]:
@@ -194,6 +203,12 @@ def markdown(table: Columns, *, numeric: Collection[str] = _NUMERIC) -> str:
     lines = [_line(columns, columns, widths, numeric), "| " + " | ".join(rule) + " |"]
     lines += [_line(row, columns, widths, numeric) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _n_of_planned(row: Row) -> str:
+    """Return the number of units, with the number planned where it is another: `89 of 90`."""
+    n, planned = counted(row["n"], _stimuli(row)), row["n_planned"]
+    return n if planned in (None, row["n"]) else f"{n} of {planned}"
 
 
 def _stimuli(row: Row) -> int:

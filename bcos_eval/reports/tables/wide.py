@@ -18,6 +18,7 @@ from .table import (
     metric_name,
     model_names,
     number,
+    told_apart,
 )
 
 WIDE_LABELS = ("dataset", "model", "method")
@@ -51,6 +52,7 @@ def wide_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
         rows: Rows of a leaderboard.
         full: Whether to add intervals.
     """
+    rows = told_apart(rows)
     contenders = list(dict.fromkeys(map(contender, rows)))
     metrics = list(dict.fromkeys(metric_name(row) for row in rows))
     cells = {(contender(row), metric_name(row)): row for row in rows}
@@ -82,6 +84,7 @@ def wide_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
 
 def wide_csv(rows: Sequence[Row]) -> str:
     """Return means in full precision as CSV: a row per model and method, a column `metric/preset` per metric."""
+    rows = told_apart(rows)
     table: dict[tuple[str, str, str, str], dict[str, object]] = {}
     for row in rows:
         labels = {key: row[key] for key in ("dataset", "model", "weights", "method")}

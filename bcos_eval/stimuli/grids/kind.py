@@ -96,6 +96,11 @@ class GridKind(StimulusKind):
         return f"{self.n}×{self.n} grids"
 
     @property
+    def n_targets(self) -> int:
+        """Every cell, or the first and the last."""
+        return 2 if self.has_corner_targets else self.n**2
+
+    @property
     def pools_all_models(self) -> bool:
         """Whether the images must suit every model of the run."""
         return GRID_RULES[self.rule].of_all_models or self.pool == "shared"

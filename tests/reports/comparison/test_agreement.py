@@ -26,7 +26,7 @@ def board(**means):
         metric, preset, direction = (*name.split("__"), "higher")[:3]
         rows += [
             {"dataset": "toy", "model": "m", "weights": "w", "method": method, "metric": metric, "preset": preset,
-             "mean": value, "direction": direction}
+             "pool": "", "mean": value, "direction": direction}
             for method, value in zip(METHODS, values, strict=False)
         ]  # fmt: skip
     return pd.DataFrame(rows)

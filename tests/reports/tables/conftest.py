@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS
+from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS, STATUS_COLUMNS
 
 NUMBERS = {
+    "pool": "",
     "n": 90,
+    "n_planned": 90,
     "median": 0.1,
     "q25": 0.05,
     "q75": 0.2,
     "chance": 1 / 9,
-    "n_zero": 0,
-    "n_nonfinite": 0,
+    **dict.fromkeys(STATUS_COLUMNS, 0),
     "seconds_per_unit": 0.5,
 }
 
@@ -25,7 +26,7 @@ def make_row():
         labels = {"dataset": dataset, "model": model, "weights": weights, "method": method}
         values = {"mean": mean, "ci_low": mean - interval, "ci_high": mean + interval, "direction": direction}
         row = {**labels, "metric": name, "preset": preset, **NUMBERS, **values}
-        assert set(row) == set(LEADERBOARD_COLUMNS)
+        assert set(row) == {*LEADERBOARD_COLUMNS, "seconds_per_unit"}
         return row
 
     return maker

@@ -64,13 +64,14 @@ ROWS = [
 
 def test_the_columns_are_the_contracts():
     assert tuple(leaderboard([shard(ROWS)]).columns) == LEADERBOARD_COLUMNS == (
-        "dataset", "model", "weights", "method", "metric", "preset", "n", "mean", "ci_low", "ci_high",
-        "median", "q25", "q75", "chance", "n_zero", "n_nonfinite", "seconds_per_unit", "direction",
+        "dataset", "model", "weights", "method", "metric", "preset", "pool", "n", "n_planned", "mean",
+        "ci_low", "ci_high", "median", "q25", "q75", "chance", "n_zero", "n_constant", "n_empty", "n_skipped",
+        "n_failed", "n_nonfinite", "direction",
     )  # fmt: skip
 
 
 def test_a_row_summarises_the_defined_scores_and_counts_the_others():
-    row = leaderboard([shard(ROWS)]).iloc[0]
+    (row,) = leaderboard_rows([shard(ROWS)])
     assert row["n"] == 3
     assert row["mean"] == pytest.approx(0.3)
     assert row["median"] == pytest.approx(0.2)
@@ -103,12 +104,13 @@ def test_every_unit_without_a_plain_score_is_counted_by_reason():
         "empty_region",
         "skipped",
         "skipped",
+        *["failed"] * 3,
     )
     rows = [(f"s/{i}", 0, 0, 0.5, status) for i, status in enumerate(statuses)]
     (counts,) = leaderboard_rows([shard(rows)])
-    further = ("n_constant", "n_empty", "n_skipped")
-    assert set(counts) == {*LEADERBOARD_COLUMNS, *further, "n_stimuli", "is_control"}
-    assert [counts[column] for column in ("n_zero", "n_nonfinite", *further)] == [1, 1, 2, 1, 2]
+    columns = ("n_zero", "n_nonfinite", "n_constant", "n_empty", "n_skipped", "n_failed")
+    assert set(counts) == {*LEADERBOARD_COLUMNS, "seconds_per_unit", "n_stimuli", "is_control"}
+    assert [counts[column] for column in columns] == [1, 1, 2, 1, 2, 3]
     assert counts["n_stimuli"] == len(rows)
 
 
@@ -167,7 +169,17 @@ def test_the_csv_file_keeps_all_digits_and_leaves_the_undefined_empty(tmp_path):
     write_leaderboard(table, tmp_path / "leaderboard.csv")
     header, row = (tmp_path / "leaderboard.csv").read_text().splitlines()
     assert header == ",".join(LEADERBOARD_COLUMNS)
-    assert row.startswith("toy,m,w,ixg,grid_pg,bcos_v2,1,0.3333333333333333,,,0.33")
+    assert row.startswith("toy,m,w,ixg,grid_pg,bcos_v2,,1,,0.3333333333333333,")
+    timings = (tmp_path / "timings.csv").read_text()
+    assert (
+        timings
+        == "dataset,model,weights,method,metric,preset,pool,seconds_per_unit\ntoy,m,w,ixg,grid_pg,bcos_v2,,0.5\n"
+    )
+
+
+def test_the_number_of_planned_units_comes_from_the_manifest():
+    assert leaderboard([shard(ROWS)], {"cell": 90})["n_planned"].tolist() == [90]
+    assert leaderboard([shard(ROWS)])["n_planned"].isna().all()
 
 
 def test_a_folder_without_results_is_an_error(tmp_path):

@@ -3,37 +3,44 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-import pandas as pd
-
 from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS, readable_columns, render
 
 NAN = float("nan")
-TABLE = pd.DataFrame(
-    [
-        (
-            "toy",
-            "m",
-            "w",
-            "ixg",
-            "grid_pg",
-            "bcos_v2",
-            90,
-            0.12345,
-            0.1,
-            0.2,
-            0.1,
-            0.05,
-            0.2,
-            1 / 9,
-            3,
-            1,
-            0.5,
-            "higher",
-        ),
-        ("toy", "m", "w", "a|b", "x", "<y>", 0, NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, NAN, "lower"),
-    ],
-    columns=list(LEADERBOARD_COLUMNS),
-).to_dict("records")
+NO_COUNTS = {"n_zero": 0, "n_constant": 0, "n_empty": 0, "n_skipped": 0, "n_failed": 0, "n_nonfinite": 0}
+LABELS = {"dataset": "toy", "model": "m", "weights": "w", "pool": ""}
+FIRST = {
+    **LABELS,
+    "method": "ixg",
+    "metric": "grid_pg",
+    "preset": "bcos_v2",
+    "n": 90,
+    "n_planned": 90,
+    "mean": 0.12345,
+    "ci_low": 0.1,
+    "ci_high": 0.2,
+    "median": 0.1,
+    "q25": 0.05,
+    "q75": 0.2,
+    "chance": 1 / 9,
+    **NO_COUNTS,
+    "n_zero": 3,
+    "n_nonfinite": 1,
+    "seconds_per_unit": 0.5,
+    "direction": "higher",
+}
+NUMBERS = ("mean", "ci_low", "ci_high", "median", "q25", "q75", "chance", "seconds_per_unit")
+SECOND = {
+    **FIRST,
+    **dict.fromkeys(NUMBERS, NAN),
+    **NO_COUNTS,
+    "method": "a|b",
+    "metric": "x",
+    "preset": "<y>",
+    "n": 0,
+    "n_planned": None,
+    "direction": "lower",
+}
+TABLE = [FIRST, SECOND]
 
 
 def test_csv_has_all_columns_unrounded():
@@ -45,13 +52,13 @@ def test_csv_has_all_columns_unrounded():
 def test_markdown_is_aligned_rounded_and_says_which_direction_is_better():
     assert render(TABLE, "md", full=True) == (
         "| dataset | model | method | metric            |  n |  mean |  95 % interval | median | chance | zero "
-        "| nonfinite | s/unit |\n"
+        "| constant | empty | skipped | failed | nonfinite | s/unit |\n"
         "| ------- | ----- | ------ | ----------------- | -: | ----: | -------------: | -----: | -----: | ---: "
-        "| --------: | -----: |\n"
+        "| -------: | ----: | ------: | -----: | --------: | -----: |\n"
         "| toy     | m     | ixg    | grid_pg/bcos_v2 ↑ | 90 | 0.123 | [0.100, 0.200] |  0.100 |  0.111 |    3 "
-        "|         1 |  0.500 |\n"
+        "|        0 |     0 |       0 |      0 |         1 |  0.500 |\n"
         "| toy     | m     | a\\|b   | x/<y> ↓           |  0 |     – |         [–, –] |      – |      – |    0 "
-        "|         0 |      – |\n"
+        "|        0 |     0 |       0 |      0 |         0 |      – |\n"
     )
 
 
@@ -64,19 +71,30 @@ def test_html_is_escaped():
 def test_html_is_a_whole_page_that_loads_nothing():
     text = render(TABLE, "html", full=True)
     page = ElementTree.fromstring(re.sub(r"<!doctype html>|<meta[^>]*>", "", text))
-    assert [len(row) for row in page.iter("tr")] == [12, 12, 12]
+    assert [len(row) for row in page.iter("tr")] == [16, 16, 16]
     assert [cell.text for cell in page.iter("td") if cell.get("class") == "number"][:2] == ["90", "0.123"]
     assert re.findall(r"https?:|src=|href=", text) == []
 
 
-def test_counts_beyond_the_contract_are_printed_but_not_written_to_csv():
-    counts = ({"n_constant": 7, "n_empty": 0, "n_skipped": 0}, {"n_constant": 0, "n_empty": 0, "n_skipped": 2})
-    counted = [{**row, **own} for row, own in zip(TABLE, counts, strict=True)]
-    header, _, first, second = render(counted, "md", full=True).splitlines()
-    assert re.split(r" +\| +", header)[-6:] == ["zero", "nonfinite", "constant", "empty", "skipped", "s/unit |"]
-    assert re.split(r" +\| +", first)[-4:-1] == ["7", "0", "0"]
-    assert re.split(r" +\| +", second)[-4:-1] == ["0", "0", "2"]
-    assert render(counted, "csv") == render(TABLE, "csv")
+def test_counts_are_printed_and_written_to_csv():
+    counted = [{**FIRST, "n_constant": 7}, {**SECOND, "n_skipped": 2}]
+    header, _, first, second = render(counted, "md").splitlines()
+    assert re.split(r" +\| +", header)[-4:] == ["zero", "constant", "skipped", "nonfinite |"]
+    assert re.split(r" +\| +", first)[-4:] == ["3", "7", "0", "1 |"]
+    assert re.split(r" +\| +", second)[-4:] == ["0", "0", "2", "0 |"]
+    assert render(counted, "csv").splitlines()[1].endswith(",3,7,0,0,0,1,higher")
+
+
+def test_the_number_of_planned_units_is_shown_where_it_is_another():
+    rows = [{**FIRST, "n_planned": n} for n in (90, 180, None)]
+    assert readable_columns(rows)["n"] == ["90", "90 of 180", "90"]
+    assert [line.split(",")[8] for line in render(rows, "csv").splitlines()] == ["n_planned", "90", "180", ""]
+
+
+def test_pools_are_named_where_rows_differ_in_nothing_else():
+    rows = [{**FIRST, "pool": pool} for pool in ("own", "0a1b2c3d")]
+    assert readable_columns(rows)["metric"] == ["grid_pg/bcos_v2 [own] ↑", "grid_pg/bcos_v2 [0a1b2c3d] ↑"]
+    assert readable_columns(rows[:1])["metric"] == ["grid_pg/bcos_v2 ↑"]
 
 
 def test_rare_columns_are_left_out_and_counts_where_nothing_is_counted():
@@ -89,7 +107,7 @@ def test_rare_columns_are_left_out_and_counts_where_nothing_is_counted():
 
 
 def test_rules_of_narrow_columns_still_say_where_they_are_aligned():
-    rule = render([{**TABLE[0], "n": 5}], "md").splitlines()[1]
+    rule = render([{**TABLE[0], "n": 5, "n_planned": 5}], "md").splitlines()[1]
     assert "| -: |" in rule
 
 
