@@ -16,10 +16,11 @@ from bcos_eval.data import Dataset, load_dataset
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.engine.choice import ParamSetting
 from bcos_eval.engine.progress import Progress
-from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, Executor, RunRequest, split_names
+from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, Executor, RunRequest
 from bcos_eval.engine.run import run
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
+from bcos_eval.spelling import split_names
 from bcos_eval.store.manifest import planned_units
 from bcos_eval.user_code.model import models_named
 from bcos_eval.user_code.network import Encode, Probability, UserModel, choose_device

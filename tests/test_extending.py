@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md says of adding things, done: the examples in `extending/` work once their file is in place."""
+"""What ARCHITECTURE.md says of adding things, done: the examples in `extending/` work once they are in place."""
 
 from __future__ import annotations
 

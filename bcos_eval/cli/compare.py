@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import click
 
 from bcos_eval.errors import InputError
+from bcos_eval.spelling import split_names
 
-from .names import split_names
 from .output import chosen_format, deliver
 from .stored import DEFAULT_OUT, stored_shards
 

@@ -27,6 +27,7 @@ from .pictures import picture_files, picture_places
     help="Class to explain, by name or index, or top2, top3, … for the most likely ones; repeats.  "
     "[default: the predicted one]",
 )
+@click.option("--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method; repeats.")
 @click.option("--dataset", default="shapes", help="Dataset whose weights are loaded.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset, where its classes lie.")
 @click.option("--weights", help="Weights file, or `random`.")
@@ -43,6 +44,7 @@ def explain_command(
     model: str,
     method: tuple[str, ...],
     target: tuple[str, ...],
+    param: tuple[str, ...],
     dataset: str,
     data_dir: Path | None,
     weights: str | None,
@@ -68,7 +70,7 @@ def explain_command(
         require_writable(path.parent)
     note = functools.partial(click.echo, err=True)
     network = load_explained_model(model, weights, dataset, data_dir, choose_device(device), note)
-    chosen = methods_for(network, methods)
+    chosen = methods_for(network, methods, param, note)
     for path, files in places.items():
         rows = [row for file in files for row in explain_image(network, file, chosen, target, seed)]
         save_explanation_picture(rows, path)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from .names import split_names
+from bcos_eval.spelling import split_names
+
 from .stored import DEFAULT_OUT, echo_note
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bcos_eval.attribution import explain
 from bcos_eval.bcos import colour_explanation, linear_summary
+from bcos_eval.contract.explainer import Explainer
 from bcos_eval.data import load_dataset
 from bcos_eval.data.image_file import read_image, to_tensor
 from bcos_eval.data.transform import EvaluationTransform
+from bcos_eval.engine.choice import Choice, check_settings, choose, parse_setting
 from bcos_eval.engine.request import DEFAULT_BCOS_METHODS, DEFAULT_STANDARD_METHODS
-from bcos_eval.errors import unknown_name
+from bcos_eval.engine.shard_rows import method_facts
+from bcos_eval.errors import IncompatibleError, unknown_name
 from bcos_eval.models import Classifier, load_model
 from bcos_eval.reports.figures.explanation_picture import ExplainedImage
-from bcos_eval.user_code.file import is_reference
+from bcos_eval.spelling import is_reference
 from bcos_eval.user_code.model import load_user_model
 from bcos_eval.user_code.network import UserModel
 from bcos_eval.user_code.plugins import explainer_named
@@ -58,28 +60,50 @@ def load_explained_model(
     )
 
 
-def methods_for(model: Classifier | UserModel, asked: Sequence[str]) -> tuple[str, ...]:
-    """Return the methods asked for, or the usual ones for this kind of model.
+def methods_for(
+    model: Classifier | UserModel, asked: Sequence[str], settings: Sequence[str], note: Callable[[str], None]
+) -> tuple[Choice[Explainer], ...]:
+    """Return the methods asked for with their parameters, or the usual ones for this kind of model that fit it.
+
+    Args:
+        model: The model.
+        asked: Names of methods; empty for the usual ones.
+        settings: Parameters, each `METHOD.KEY=VALUE`.
+        note: Told which of the usual ones do not fit.
 
     Raises:
-        InputError: If one is unknown or does not exist for this model.
+        InputError: If one asked for is unknown or does not fit this model, none fits, or a parameter is wrong.
     """
     usual = DEFAULT_BCOS_METHODS if model.is_bcos else DEFAULT_STANDARD_METHODS
-    methods = tuple(asked) or usual
-    for method in methods:
-        explainer_named(method).check(model, {})
-    return methods
+    parsed = [parse_setting(text) for text in settings]
+    choices = tuple(choose(explainer_named(name), parsed) for name in tuple(asked) or usual)
+    check_settings(parsed, choices)
+    fitting: list[Choice[Explainer]] = []
+    for choice in choices:
+        try:
+            choice.entry.check(model, choice.params)
+        except IncompatibleError as error:
+            if asked or (choice is choices[-1] and not fitting):
+                raise
+            note(f"note: left out: {error}")
+        else:
+            fitting.append(choice)
+    return tuple(fitting)
 
 
 def explain_image(
-    model: Classifier | UserModel, path: Path, methods: Sequence[str], targets: Sequence[str], seed: int
+    model: Classifier | UserModel,
+    path: Path,
+    methods: Sequence[Choice[Explainer]],
+    targets: Sequence[str],
+    seed: int,
 ) -> list[ExplainedImage]:
     """Return the attributions of one image file for each class asked for, at the size the model was made for.
 
     Args:
         model: The model.
         path: Image file.
-        methods: Explainers.
+        methods: Explainers with their parameters.
         targets: Names or indices of classes, `top2` for the two most likely; empty for the predicted one.
         seed: Seed of explainers that draw.
 
@@ -95,7 +119,7 @@ def explain_image(
     indices = list(dict.fromkeys(named))
     classes = torch.tensor([indices], device=image.device)  # (1, K)
     maps = {
-        explainer_named(method).info.name: explain(model, image, classes, method, seed=seed)[0].cpu().numpy()
+        method_facts(method): method.entry(model, image, classes, seed=seed, **method.params)[0].cpu().numpy()
         for method in methods
     }
     return [

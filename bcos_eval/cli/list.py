@@ -15,6 +15,12 @@ Row = Mapping[str, Any]
 
 _MILLION = 1e6
 
+# What is printed for people, where that is not everything.
+_COLUMNS = {
+    "methods": ("name", "family", "expensive", "params", "needs", "source"),
+    "metrics": ("name", "recommended", "headline", "stimulus", "direction", "chance", "params", "source", "note"),
+}
+
 # What a reader of the table, unlike a program, is not told by the rows.
 _NOTES: Mapping[str, str] = {
     "models": (
@@ -48,6 +54,8 @@ def list_command(kind: str, as_json: bool, with_others: bool) -> None:
 
 def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:
     """Return rows as they are printed for people: models get a column of accuracies per dataset."""
+    if kind in _COLUMNS:
+        return [{column: row[column] for column in _COLUMNS[kind]} for row in rows]
     if kind != "models":
         return rows
     datasets = dict.fromkeys(weights["dataset"] for row in rows for weights in row["weights"])

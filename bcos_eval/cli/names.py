@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from bcos_eval.errors import InputError, unknown_name
+from bcos_eval.spelling import is_reference, plain_spelling, split_names
 
 from .catalogue import OTHER_MODELS, Row, catalogue
 from .suites import suites_of
@@ -20,17 +21,6 @@ Kind = Literal["model", "method", "metric", "dataset"]
 _PATTERN = re.compile(r"[*?\[]")
 # Before names that are looked up when the model is built.
 _OPEN_PREFIXES = ("bcos:", "timm:")
-_OWN_FILE = re.compile(r"\.py(:|$)")
-
-
-def split_names(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the names in options that repeat and accept commas, each once, in the order given.
-
-    Example:
-        >>> split_names(["bcos, ixg", "lime", "ixg"])
-        ('bcos', 'ixg', 'lime')
-    """
-    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
 
 
 def registered_names(kind: Kind, texts: Iterable[str]) -> tuple[str, ...]:
@@ -87,16 +77,21 @@ def registered_name(kind: Kind, text: str) -> str:
     return names[0]
 
 
+def all_names(kind: Kind) -> tuple[str, ...]:
+    """Return every registered name, of metrics with and without presets."""
+    return tuple(_known(catalogue().rows(f"{kind}s")))
+
+
 def _is_group(kind: Kind, text: str, rows: Sequence[Row]) -> bool:
     """Whether a text stands for whatever belongs to a suite or matches, and not for something it names."""
-    if _OWN_FILE.search(text) or text in _known(rows):
+    if is_reference(text) or text in _known(rows):
         return False
     return text in suites_of(f"{kind}s") or _PATTERN.search(text) is not None
 
 
 def _names(kind: Kind, text: str, rows: Sequence[Row]) -> list[str]:
     known = list(_known(rows))
-    if text in known or _OWN_FILE.search(text):
+    if text in known or is_reference(text):
         return [text]
     suites = suites_of(f"{kind}s")
     if text in suites:
@@ -111,9 +106,9 @@ def _names(kind: Kind, text: str, rows: Sequence[Row]) -> list[str]:
     if text in others or (kind == "model" and text.startswith(_OPEN_PREFIXES)):
         return [text]
     spellings = dict(_spellings(rows))
-    if _plain(text) not in spellings:
+    if plain_spelling(text) not in spellings:
         raise unknown_name(kind, text, [*known, *others, *suites])
-    return [spellings[_plain(text)]]
+    return [spellings[plain_spelling(text)]]
 
 
 def _known(rows: Iterable[Row]) -> Iterator[str]:
@@ -128,15 +123,5 @@ def _spellings(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
     """Yield what a name may be spelt like, plainly, and the name."""
     for row in rows:
         for alias in row.get("aliases", ()):
-            yield _plain(alias), row["name"]
-    yield from ((_plain(name), name) for name in _known(rows))
-
-
-def _plain(text: str) -> str:
-    """Return a name without what people spell differently.
-
-    Example:
-        >>> _plain("Grad-CAM++") == _plain("gradcam++")
-        True
-    """
-    return re.sub(r"[\s_-]", "", text).lower()
+            yield plain_spelling(alias), row["name"]
+    yield from ((plain_spelling(name), name) for name in _known(rows))

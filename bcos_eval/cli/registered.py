@@ -95,10 +95,14 @@ def list_methods() -> list[Row]:
     return [
         {
             "name": info.name,
+            "family": info.family,
             "bcos_only": info.needs_bcos,
             "stochastic": info.stochastic,
+            "expensive": info.expensive,
             "params": dict(info.defaults),
             "source": info.source,
+            "needs": [need.summary for need in info.needs],
+            "aliases": list(info.aliases),
         }
         for info in infos
     ]
@@ -115,6 +119,8 @@ def list_metrics() -> list[Row]:
             "stimulus": info.stimulus,
             "direction": info.direction,
             "chance": info.chance,
+            "headline": info.headline,
+            "needs": list(info.needs),
             "params": dict(info.defaults),
             "source": info.source,
             "note": info.note,

@@ -8,15 +8,18 @@ from typing import Any, TypeVar
 
 import click
 
-from bcos_eval.errors import InputError
+from bcos_eval.errors import InputError, unknown_name
 
+from .catalogue import catalogue
 from .config_file import read_config
-from .names import registered_models, registered_name, registered_names
+from .names import all_names, registered_models, registered_name, registered_names
 from .parameter_types import SEED, device_option
 from .stored import DEFAULT_OUT, echo_note
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+# Where a context keeps the `param` entries of the file that --config names.
+_CONFIG_SETTINGS = f"{__name__}.config_settings"
 _AUTO = "auto"
 _RANDOM = "random"
 
@@ -25,7 +28,10 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
     """Make the values of the file the defaults, so that options on the command line win."""
     if path is not None:
         options = [option for option in context.command.params if option.name != "config"]
-        context.default_map = {**(context.default_map or {}), **read_config(path, options)}
+        values = read_config(path, options)
+        # Parameters on the command line come on top of those in the file, and do not take their place.
+        context.meta[_CONFIG_SETTINGS] = tuple(values.pop("param", ()))
+        context.default_map = {**(context.default_map or {}), **values}
     return path
 
 
@@ -99,10 +105,14 @@ def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, 
     metrics = registered_names("metric", options["metric"])
     methods = registered_names("method", options["method"])
 
+    config_settings = _config_settings()
+
     from bcos_eval.engine.request import RunRequest
     from bcos_eval.user_code.model import models_named
 
     models, model_files = models_named(given_models)
+    if not methods and not model_files:
+        _refuse_settings_of_unused_defaults(options["param"], models)
     return RunRequest(
         models=models,
         metrics=metrics,
@@ -116,9 +126,50 @@ def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, 
         executor=options["executor"],
         pool=options["pool"],
         settings=tuple(options["param"]),
+        config_settings=config_settings,
         weights=weights_by_model(options["weights"], models, model_files),
         model_files=model_files,
     )
+
+
+def _config_settings() -> tuple[str, ...]:
+    """Return the parameters in the file of --config, which may speak of methods and metrics of other runs.
+
+    Raises:
+        InputError: If one speaks of what does not exist.
+    """
+    context = click.get_current_context(silent=True)
+    settings: tuple[str, ...] = context.meta.get(_CONFIG_SETTINGS, ()) if context is not None else ()
+    known = {*all_names("method"), *all_names("metric")}
+    for setting in settings:
+        # Entries of the user's own files are called `file.name`.
+        if _owner(setting) not in known and "." not in _owner(setting):
+            raise unknown_name("method or metric in the param table of --config", _owner(setting), known)
+    return settings
+
+
+def _refuse_settings_of_unused_defaults(settings: Sequence[str], models: Sequence[str]) -> None:
+    """Refuse parameters of explainers that are the default of the other kind of models.
+
+    Raises:
+        InputError: If there are such.
+    """
+    from bcos_eval.engine.request import DEFAULT_BCOS_METHODS, DEFAULT_STANDARD_METHODS
+
+    kinds = {bool(row["bcos"]) for row in catalogue().rows("models") if row["name"] in models}
+    defaults = {True: DEFAULT_BCOS_METHODS, False: DEFAULT_STANDARD_METHODS}
+    used = {name for kind in kinds for name in defaults[kind]}
+    for setting in settings:
+        if _owner(setting) in {*DEFAULT_BCOS_METHODS, *DEFAULT_STANDARD_METHODS} - used:
+            raise InputError(
+                f"--param {setting}: '{_owner(setting)}' is not part of this run, which has "
+                f"{', '.join(sorted(used))}; add --method {_owner(setting)}."
+            )
+
+
+def _owner(setting: str) -> str:
+    """Return what a setting `OWNER.KEY=VALUE` is meant for."""
+    return setting.partition("=")[0].rpartition(".")[0]
 
 
 def _batch_size(text: str) -> int | None:

@@ -39,3 +39,7 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     rows = [row for row, cell in zip(board.rows, board.cells, strict=True) if cell in asked]
     click.echo(render(rows, "md"), nl=False)
     click.echo(f"leaderboard: {path}")
+    if len(board.rows) > len(rows):
+        echo_note(
+            f"note: the file has {len(board.rows)} rows, all that '{out}' holds; above are those of this run."
+        )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bcos_eval.errors import IncompatibleError, InputError, unknown_name
+from bcos_eval.spelling import plain_spelling
 
 from .network import Network, device_of, name_of
 from .network_state import frozen
@@ -232,16 +233,11 @@ def get_explainer(name: str) -> Explainer:
     """
     if name in EXPLAINERS:
         return EXPLAINERS[name]
-    wanted = _spelling(name)
+    wanted = plain_spelling(name)
     for explainer in EXPLAINERS.values():
-        if wanted in map(_spelling, (explainer.info.name, *explainer.info.aliases)):
+        if wanted in map(plain_spelling, (explainer.info.name, *explainer.info.aliases)):
             return explainer
     raise unknown_name("method", name, EXPLAINERS)
-
-
-def _spelling(name: str) -> str:
-    """Return a name without the marks and capitals that spellings differ in."""
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
 def _check_shapes(images: Tensor, targets: Tensor) -> None:

@@ -74,7 +74,13 @@ DATASETS: dict[str, DatasetInfo] = {}
 _LOADERS: dict[str, Loader] = {}
 
 
-def _register(info: DatasetInfo) -> Callable[[Loader], Loader]:
+def register_dataset(info: DatasetInfo) -> Callable[[Loader], Loader]:
+    """Return a decorator that enters a loader under the name of its dataset and returns it unchanged.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+
     def decorate(loader: Loader) -> Loader:
         if info.name in DATASETS:
             raise ValueError(f"dataset '{info.name}' is registered twice; choose another name.")
@@ -146,7 +152,7 @@ def _directory(info: DatasetInfo, data_dir: Path | None) -> Path:
 
 
 # Loaders import their modules when called: listing datasets must not load decoders or torchvision.
-@_register(
+@register_dataset(
     DatasetInfo(
         "shapes",
         "embedded: generated 64×64 scenes with one object and its exact mask",
@@ -159,7 +165,7 @@ def _shapes(_: Path, split: Split, options: DatasetOptions) -> Dataset:
     return ShapesDataset(split=split, seed=options.seed)
 
 
-@_register(
+@register_dataset(
     DatasetInfo(
         "tiny_imagenet20",
         "20 classes of Tiny ImageNet, 64×64 photographs, one box each",
@@ -174,7 +180,7 @@ def _tiny_imagenet20(directory: Path, split: Split, _: DatasetOptions) -> Datase
     return TinyImageNet20(directory, split=split)
 
 
-@_register(
+@register_dataset(
     DatasetInfo(
         "tiny_imagenet",
         "all classes of a folder in Tiny ImageNet's layout (wnids.txt), 64×64 photographs, one box each",
@@ -189,7 +195,7 @@ def _tiny_imagenet(directory: Path, split: Split, _: DatasetOptions) -> Dataset:
     return TinyImageNet(directory, split=split)
 
 
-@_register(
+@register_dataset(
     DatasetInfo(
         "imagenet",
         "ImageNet photographs (validation folder); boxes where given",
@@ -206,7 +212,7 @@ def _imagenet(directory: Path, split: Split, options: DatasetOptions) -> Dataset
     return ImageNetDataset(directory, split=split, transform=options.transform)
 
 
-@_register(
+@register_dataset(
     DatasetInfo(
         "imagenette",
         "ten ImageNet classes (Imagenette's layout), photographs; masks or boxes where given",
@@ -222,7 +228,7 @@ def _imagenette(directory: Path, split: Split, options: DatasetOptions) -> Datas
     return ImagenetteDataset(directory, split=split, transform=options.transform)
 
 
-@_register(
+@register_dataset(
     DatasetInfo(
         "folder",
         "any folder with one folder of images per class; masks or boxes where given",

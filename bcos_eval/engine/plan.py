@@ -129,7 +129,7 @@ class Plan:
 def make_plan(context: RunContext, choices: Choices, store: Store, *, counted: bool = True) -> Plan:
     """Return the cells of a request and the tasks that the store lacks.
 
-    With several models, a combination that does not exist is left out with a note.
+    A combination that does not exist is left out with a note, unless it was the only thing asked for.
 
     Args:
         context: Models and data.
@@ -139,24 +139,33 @@ def make_plan(context: RunContext, choices: Choices, store: Store, *, counted: b
             otherwise cells have the number asked for, which is the most there can be, and nothing is computed.
 
     Raises:
-        InputError: If nothing is left, or a combination does not exist for the only model.
+        InputError: If nothing is left.
     """
-    cells = tuple(cell for model in context.request.models for cell in _cells(context, choices, model, counted))
+    refused: list[IncompatibleError] = []
+    cells = tuple(
+        cell for model in context.request.models for cell in _cells(context, choices, model, counted, refused)
+    )
+    reasons = list(dict.fromkeys(map(str, refused)))
+    if not cells and len(reasons) == 1:
+        raise refused[0]
+    for reason in reasons:
+        context.progress.note(f"left out: {reason}")
     if not cells:
         raise InputError("no combination of model, method and metric is left to run; see the notes above.")
     return Plan(cells=cells, tasks=_tasks(cells, store))
 
 
-def _cells(context: RunContext, choices: Choices, model: str, counted: bool) -> Iterator[Cell]:
+def _cells(
+    context: RunContext, choices: Choices, model: str, counted: bool, refused: list[IncompatibleError]
+) -> Iterator[Cell]:
+    """Yield a model's cells; errors of those that do not exist are added to `refused`."""
     network = context.network(model)
     for method in choices.methods_for(network.is_bcos):
         for metric in choices.metrics:
             try:
                 yield _cell(context, model, method, metric, counted)
             except IncompatibleError as error:
-                if len(context.request.models) == 1:
-                    raise
-                context.progress.note(f"left out: {error}")
+                refused.append(error)
 
 
 def _cell(

@@ -143,16 +143,6 @@ def resolve(request: RunRequest) -> Choices:
     return Choices(bool(asked), bcos, standard, metrics)
 
 
-def split_names(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the names in options that repeat and accept commas, each once, in the order given.
-
-    Example:
-        >>> split_names(["bcos, ixg", "lime", "ixg"])
-        ('bcos', 'ixg', 'lime')
-    """
-    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
-
-
 def _distinct_entries(given: Iterable[str | Entry], find: Callable[[str], Entry]) -> list[Entry]:
     """Return what names stand for, each once.
 

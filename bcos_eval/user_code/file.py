@@ -65,11 +65,6 @@ class UserFile:
 _FILES: dict[tuple[Path, str], UserFile] = {}
 
 
-def is_reference(text: str) -> bool:
-    """Whether a name given is `path/to/file.py:name`, or the beginning of it."""
-    return text.endswith(_SUFFIX) or f"{_SUFFIX}:" in text
-
-
 def parse_reference(text: str) -> Reference:
     """Read `path/to/file.py:name`.
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from bcos_eval.bcos import DynamicLinear, add_inverse
 from bcos_eval.errors import InputError
 from bcos_eval.models.weights_file import load_strictly, read_weights
+from bcos_eval.spelling import is_reference
 
 from .file import (
     Reference,
     error_line,
     fixed_draws,
-    is_reference,
     load_file,
     named_object,
     parse_reference,

@@ -17,8 +17,9 @@ from bcos_eval.contract.metric import Metric
 from bcos_eval.contract.params import Param, limits_of
 from bcos_eval.contract.plugins import default_presets, explainers, find_explainer, find_metric, metrics
 from bcos_eval.errors import InputError
+from bcos_eval.spelling import is_reference
 
-from .file import UserFile, is_reference, load_file, named_object, parse_reference
+from .file import UserFile, load_file, named_object, parse_reference
 from .metric import metric_of
 
 Given = str | Callable[..., Any]

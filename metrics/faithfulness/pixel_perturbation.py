@@ -57,6 +57,7 @@ def _info(preset: str, direction: Literal["higher", "lower"]) -> MetricInfo:
         chance=None,
         source=_SOURCE,
         defaults={"batch_size": DEFAULT_BATCH_SIZE},
+        headline=True,
     )
 
 

@@ -53,6 +53,7 @@ def _info(preset: str, source: str, **defaults: Param) -> MetricInfo:
         chance="area",
         source=source,
         defaults=defaults,
+        headline=True,
     )
 
 

@@ -93,6 +93,7 @@ def _info(
         defaults={"n": n, "smoothing": 1, **params, "rule": rule or preset},
         view=view,
         note=note,
+        headline=True,
     )
 
 

@@ -87,6 +87,7 @@ def _info(preset: str, source: str, **defaults: float) -> MetricInfo:
         defaults=defaults,
         # protocols.md section 4.2: hits are counted per class.
         mean_over_classes=True,
+        headline=True,
     )
 
 

@@ -85,20 +85,61 @@ def test_a_config_file_has_the_same_keys_and_options_win(run, tmp_path):
     code, out, _ = run("--config", config, "--model", "bcos_toy", "--dry-run")
     assert code == 0
     assert out == (
-        "bcos_toy × bcos × grid_pg/bcos_v2(n=2): at most 12 grids\n"
-        "bcos_toy × bcos × energy_pg/default: at most 12 single images\n"
-        "2 rows of the leaderboard on toy, seed 3\n"
+        "bcos_toy × bcos × grid_pg/bcos_v2(n=2): at most 12 2×2 grids\n"
+        "bcos_toy × bcos × energy_pg/default: at most 12 images\n"
+        "2 rows of the leaderboard; 24 explained stimuli to compute\n"
     )
+
+
+def test_parameters_of_a_config_file_may_speak_of_methods_left_out(run, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text(
+        'model = "bcos_toy"\nmetric = "energy_pg"\nmethod = ["ixg", "smoothgrad"]\n'
+        "[param.smoothgrad]\nn_samples = 2\n[param.energy_pg]\nsmoothing = 3\n"
+    )
+    code, out, _ = run("--config", config, "--method", "ixg", "--dry-run")
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "bcos_toy × ixg × energy_pg/default(smoothing=3): at most 12 images",
+    )
+    # Those on the command line come on top.
+    code, out, _ = run(
+        "--config", config, "--method", "smoothgrad", "--param", "smoothgrad.noise_fraction=0.2", "--dry-run"
+    )
+    assert code == 0
+    assert out.startswith("bcos_toy × smoothgrad(n_samples=2,noise_fraction=0.2)")
+    config.write_text("[param.smothgrad]\nn_samples = 2\n")
+    code, _, err = run("--config", config, "--model", "bcos_toy", "--metric", "energy_pg", "--dry-run")
+    assert code == 2
+    assert err == (
+        "error: unknown method or metric in the param table of --config 'smothgrad'; did you mean smoothgrad?\n"
+    )
+
+
+def test_methods_that_do_not_fit_are_left_out_unless_nothing_else_was_asked_for(run):
+    code, out, err = run("--model", "toy", "--metric", "energy_pg", "--method", "bcos,ixg,rollout", "--dry-run")
+    assert code == 0
+    assert out.splitlines()[0].startswith("toy × ixg × ")
+    assert [line.split("'")[1] for line in err.splitlines() if line.startswith("note: left out: ")] == [
+        "bcos",
+        "rollout",
+    ]
+
+
+def test_after_a_run_the_file_s_further_rows_are_mentioned(run, tmp_path):
+    run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "ixg")
+    _, _, err = run("--model", "bcos_toy", "--metric", "energy_pg", "--method", "random", "--quiet")
+    assert err == (f"note: the file has 2 rows, all that '{tmp_path}/out' holds; above are those of this run.\n")
 
 
 def test_a_dry_run_writes_nothing(run, tmp_path):
     code, out, _ = run("--model", "bcos_toy,toy", "--metric", "energy_pg", "--method", "bcos,ixg", "--dry-run")
     assert code == 0
     assert out.splitlines() == [
-        "bcos_toy × bcos × energy_pg/default: at most 12 single images",
-        "bcos_toy × ixg × energy_pg/default: at most 12 single images",
-        "toy × ixg × energy_pg/default: at most 12 single images",
-        "3 rows of the leaderboard on toy, seed 0",
+        "bcos_toy × bcos × energy_pg/default: at most 12 images",
+        "bcos_toy × ixg × energy_pg/default: at most 12 images",
+        "toy × ixg × energy_pg/default: at most 12 images",
+        "3 rows of the leaderboard; 36 explained stimuli to compute",
     ]
     assert not (tmp_path / "out").exists()
 
@@ -151,6 +192,10 @@ OK = ("--model", "bcos_toy", "--metric", "energy_pg")
         (
             (*OK, "--device", "gpu"),
             "Invalid value for '--device': there is no device 'gpu'; give auto, cpu, cuda or cuda:1, ….",
+        ),
+        (
+            (*OK, "--param", "lime.n_samples=5"),
+            "--param lime.n_samples=5: 'lime' is not part of this run, which has bcos; add --method lime.",
         ),
         ((*OK, "--seed", "-1"), "Invalid value for '--seed': -1 is not in the range x>=0."),
         ((*OK, "--no-such-option"), "No such option …--no-such-option…."),

@@ -4,7 +4,7 @@ import pytest
 
 from bcos_eval.cli import names
 from bcos_eval.cli.catalogue import catalogue
-from bcos_eval.cli.names import registered_name, registered_names, split_names
+from bcos_eval.cli.names import registered_name, registered_names
 from bcos_eval.errors import InputError
 
 
@@ -12,10 +12,6 @@ def refusal(function, *arguments):
     with pytest.raises(InputError) as caught:
         function(*arguments)
     return str(caught.value)
-
-
-def test_options_repeat_and_accept_commas():
-    assert split_names(["a,b", " c ", "b,,a"]) == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from bcos_eval.engine.request import RunRequest, resolve, split_names
+from bcos_eval.engine.request import RunRequest, resolve
 from bcos_eval.errors import InputError
 
 ASKED = {"models": ("bcos_resnet18",), "metrics": ("grid_pg",)}
-
-
-def test_names_repeat_and_accept_commas():
-    assert split_names(["a,b", " c ", "b,,a"]) == ("a", "b", "c")
 
 
 def test_methods_that_are_not_named_follow_the_kind_of_model():

@@ -1,4 +1,4 @@
-"""A dataset: this file, as `bcos_eval/data/gradients.py`, and an entry of four lines in `bcos_eval/data/registry.py`."""
+"""A dataset: this file, as `bcos_eval/data/ramps.py`, and a few lines in `bcos_eval/data/registry.py`."""
 
 from __future__ import annotations
 

@@ -15,5 +15,5 @@ def gradient_power(model: Network, images: Tensor, targets: Tensor, *, exponent:
     """Return a power of each target's input gradient, summed over channels, `(B, K, H, W)`."""
     pixels = images.detach().requires_grad_(True)
     logits = model(model.encode(pixels)).gather(1, targets)  # (B, K)
-    gradients = [torch.autograd.grad(logits[:, k].sum(), pixels, retain_graph=True)[0] for k in range(targets.shape[1])]
+    gradients = [torch.autograd.grad(total, pixels, retain_graph=True)[0] for total in logits.sum(0)]
     return torch.stack([gradient.pow(exponent).sum(1) for gradient in gradients], 1)

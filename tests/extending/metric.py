@@ -31,5 +31,5 @@ INFO = MetricInfo(
 def score_peak_share(batch: Batch) -> Scored:
     """Score the maps of a batch."""
     values = peak_share(batch.maps)
-    statuses = map_statuses(batch.maps, {Status.ZERO_MAP: is_zero(batch.maps), Status.NONFINITE: torch.isnan(values)})
-    return Scored(values, statuses, unknown_chance(values))
+    conditions = {Status.ZERO_MAP: is_zero(batch.maps), Status.NONFINITE: torch.isnan(values)}
+    return Scored(values, map_statuses(batch.maps, conditions), unknown_chance(values))

@@ -1,4 +1,4 @@
-"""A model family: this file, as `bcos_eval/models/pooled.py`, and its name in the import of `models/__init__.py`."""
+"""A model family: this file, as `bcos_eval/models/pooled.py`, and its import in `models/__init__.py`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 
 from bcos_eval.contract.plugins import explainers, metrics
 from bcos_eval.errors import InputError
-from bcos_eval.user_code.file import is_reference, load_file, named_object, parse_reference
+from bcos_eval.user_code.file import load_file, named_object, parse_reference
 
 
 @pytest.fixture
@@ -27,14 +27,6 @@ def refusal(function, *arguments):
     with pytest.raises(InputError) as caught:
         function(*arguments)
     return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("lime", False), ("grid_pg/bcos_v2", False), ("a.py:b", True), ("dir.py:x/b", True), ("a.py", True)],
-)
-def test_a_reference_is_told_from_a_name(text, expected):
-    assert is_reference(text) == expected
 
 
 def test_tables_name_file_and_function_without_odd_characters():

@@ -28,14 +28,14 @@ class ExplainedImage:
         image: Pixels `(3, H, W)` in [0, 1].
         target_name: Name of the explained class.
         probability: The model's probability of it, in [0, 1].
-        maps: Signed attributions `(H, W)` by method.
+        maps: Signed attributions `(H, W)` by method with its parameters.
         colour: Colour explanation `(4, H, W)` in [0, 1] of a B-cos model, from `colour_explanation`.
     """
 
     image: Floats
     target_name: str
     probability: float
-    maps: Mapping[str, Floats]
+    maps: Mapping[MethodFacts, Floats]
     colour: Floats | None = None
 
 
@@ -76,7 +76,7 @@ def _sheet_row(row: ExplainedImage) -> ExplanationRow:
         label=row.target_name,
         note=f"p = {row.probability:.3f}",
         image=_pixels(row.image),
-        maps={MethodFacts(method): values for method, values in row.maps.items()},
+        maps=row.maps,
         colour=None if row.colour is None else _pixels(row.colour),
     )
 

@@ -13,6 +13,7 @@ from bcos_eval.reports.figures.explanation_picture import (
     explanation_picture,
     save_explanation_picture,
 )
+from bcos_eval.store.facts import MethodFacts
 
 SIDE = 8
 
@@ -22,7 +23,7 @@ def explained(**changes):
         "image": np.broadcast_to(np.linspace(0, 1, SIDE, dtype=np.float32), (3, SIDE, SIDE)),
         "target_name": "goldfish",
         "probability": 0.93456,
-        "maps": {"bcos": np.ones((SIDE, SIDE), np.float32)},
+        "maps": {MethodFacts("bcos"): np.ones((SIDE, SIDE), np.float32)},
     }
     return ExplainedImage(**{**given, **changes})
 
