@@ -39,7 +39,6 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     rows = [row for row, cell in zip(board.rows, board.cells, strict=True) if cell in asked]
     click.echo(render(rows, "md"), nl=False)
     click.echo(f"leaderboard: {path}")
-    if len(board.rows) > len(rows):
-        echo_note(
-            f"note: the file has {len(board.rows)} rows, all that '{out}' holds; above are those of this run."
-        )
+    n_stored = len(board.rows)
+    if n_stored > len(rows):
+        echo_note(f"note: the file has {n_stored} rows, all that '{out}' holds; above are those of this run.")

@@ -134,7 +134,7 @@ def test_absent_data_are_no_fault_and_wrong_ones_are(tmp_path, monkeypatch):
         "imagenet",
         "absent",
         "$BCOS_EVAL_DATA is not set",
-        "wanted: a folder with val/<wnid>/*.JPEG, or that val folder itself",
+        "wanted: a folder with val/<wnid>/*.JPEG, or that val folder itself, or the top of Kaggle's archive",
     )
     (tmp_path / "tiny-imagenet").mkdir()
     found = named(dataset_findings(tmp_path), "tiny_imagenet20")

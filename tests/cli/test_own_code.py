@@ -105,8 +105,8 @@ def test_a_second_run_finds_everything_and_an_edited_file_nothing(run, own, tmp_
 
 def test_a_dry_run_names_own_and_registered_ones(run, own):
     assert run("--dry-run")[1].splitlines()[:2] == [
-        "own.Tiny × own.left × own.covered/own: at most 3 single images",
-        "own.Tiny × uniform × own.covered/own: at most 3 single images",
+        "own.Tiny × own.left × own.covered/own: at most 3 images",
+        "own.Tiny × uniform × own.covered/own: at most 3 images",
     ]
 
 
