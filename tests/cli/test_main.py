@@ -112,7 +112,8 @@ def test_parameters_of_a_config_file_may_speak_of_methods_left_out(run, tmp_path
     code, _, err = run("--config", config, "--model", "bcos_toy", "--metric", "energy_pg", "--dry-run")
     assert code == 2
     assert err == (
-        "error: unknown method or metric in the param table of --config 'smothgrad'; did you mean smoothgrad or intgrad or grad?\n"
+        "error: unknown method or metric in the param table of --config 'smothgrad'; did you mean smoothgrad or "
+        "intgrad or grad?\n"
     )
 
 
