@@ -15,8 +15,8 @@ from bcos_eval.data import CounterfactualDataset
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.stimuli import StimulusKind, stimulus_kind
 from bcos_eval.store.facts import ShardAddress
-from bcos_eval.store.shards import SCHEMA_VERSION, Store
-from bcos_eval.version import __version__
+from bcos_eval.store.shards import Store
+from bcos_eval.version import NUMERICAL_VERSION
 
 from .choice import Choice
 from .request import Choices
@@ -212,8 +212,7 @@ def _cell_key(
     dataset, network = context.dataset(model), context.network(model)
     pooled = context.request.models if kind.pools_all_models else (model,)
     return {
-        "schema": SCHEMA_VERSION,
-        "version": __version__,
+        "numbers": NUMERICAL_VERSION,
         "dataset": {"name": dataset.name, "digest": dataset.digest()},
         "model": {"name": model, "weights": network.weights_id},
         "method": method.as_json(),

@@ -21,8 +21,7 @@ from bcos_eval.data import Dataset, Sample
 from bcos_eval.errors import InputError, UnreadableImageError
 from bcos_eval.store.arrays import load_arrays, save_arrays
 from bcos_eval.store.sealed import DamagedFileError
-from bcos_eval.store.shards import SCHEMA_VERSION
-from bcos_eval.version import __version__
+from bcos_eval.version import NUMERICAL_VERSION
 
 # Fixed, whatever --batch-size says: rounding must not reorder the images.
 _BATCH_SIZE = 32
@@ -77,7 +76,7 @@ def load_pool(
 
 
 def _pool_key(model: Network, dataset: Dataset) -> str:
-    text = json.dumps([SCHEMA_VERSION, __version__, dataset.digest(), model.name, model.weights_id])
+    text = json.dumps([NUMERICAL_VERSION, dataset.digest(), model.name, model.weights_id])
     return f"{dataset.name}-{model.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

@@ -30,12 +30,13 @@ from .sealed import BLANK_SEAL, content_digest, seal_state, sealed
 if TYPE_CHECKING:
     import pandas as pd
 
-# Raised when a column or its meaning changes; part of every shard's key.
+# Raised when a column or its meaning changes.
 SCHEMA_VERSION = 2
 # Shards without seals, whose methods and metrics are known by their labels. They are read and no longer written.
 _UNSEALED_SCHEMA = 1
 
-# One row per unit. `unit` is the position of the target in its stimulus, `seconds` the time its attribution took.
+# One row per unit. `unit` is the position of the target in its stimulus, `reason` says in words what the status
+# does not, `seconds` is the time its attribution took.
 UNIT_SCHEMA = pa.schema(
     [
         ("dataset", pa.string()),
@@ -50,6 +51,7 @@ UNIT_SCHEMA = pa.schema(
         ("unit", pa.int64()),
         ("score", pa.float64()),
         ("status", pa.string()),
+        ("reason", pa.string()),
         ("seconds", pa.float64()),
     ]
 )
@@ -331,6 +333,9 @@ def _from_bytes(content: bytes) -> StoredShard | None:
     seal = seal_state(content)
     table = _parquet_table(content)
     text = (table.schema.metadata or {}).get(_METADATA_KEY)
+    if "reason" not in table.column_names:  # earlier versions gave none
+        place = UNIT_COLUMNS.index("reason")
+        table = table.add_column(place, UNIT_SCHEMA.field(place), pa.nulls(table.num_rows, pa.string()))
     if text is None or tuple(table.column_names) != UNIT_COLUMNS or not table.num_rows:
         return None
     record = json.loads(text)

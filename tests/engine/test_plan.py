@@ -69,9 +69,9 @@ def test_other_data_are_another_cell(plan, toy_dataset):
     assert addresses(plan())[0] != addresses(plan(dataset=toy_dataset(n_per_class=7)))[0]
 
 
-def test_another_version_is_another_cell(plan, monkeypatch):
+def test_another_numerical_version_is_another_cell(plan, monkeypatch):
     before = addresses(plan())[0]
-    monkeypatch.setattr("bcos_eval.engine.plan.__version__", "9.9.9")
+    monkeypatch.setattr("bcos_eval.engine.plan.NUMERICAL_VERSION", 999)
     assert addresses(plan())[0] != before
 
 

@@ -32,6 +32,7 @@ def shard(cell="cell", name="shard", scores=(0.25, NAN), curves=None):
             "unit": 0,
             "score": scores,
             "status": "ok",
+            "reason": None,
             "seconds": 0.5,
         },
         columns=list(UNIT_COLUMNS),
