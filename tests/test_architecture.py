@@ -25,7 +25,7 @@ ALLOWED = {
     "stimuli": FREE | {"contract", "data", "store"},
     "user_code": FREE | {"contract", "bcos", "models"},
     "engine": FREE | {"contract", "statistics", "bcos", "data", "models", "stimuli", "user_code", "store"},
-    "reports": FREE | {"statistics", "store"},
+    "reports": FREE | {"contract", "statistics", "store"},
     "bench": FREE | {"contract", "bcos", "data", "models", "stimuli", "engine", "store"},
 }
 

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "compare": "Compare methods or models on the same units, with tests and effect sizes.",
     "agreement": "Say which metrics put the methods in the same order.",
     "figures": "Draw figures from stored results.",
+    "report": "Write one page of stored results: tables, figures, pictures.",
     "aggatt": "Draw mean attributions of grids ranked by score (AggAtt).",
     "train": "Train a model as the shipped weights were.",
     "doctor": "Say what is installed and usable, and how fast it is.",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from bcos_eval.store.facts import MethodFacts
 
@@ -20,39 +21,25 @@ class MethodStyle:
     line: Line
 
 
-# Hues from Okabe & Ito and from Tol, which readers with any colour vision tell apart: the linear summary in
-# vermilion, gradients in blues, CAMs in greens, perturbation in purples, controls in greys. Within a family
-# lightness and line differ. The order is the one columns and legends use.
-METHOD_STYLES: dict[str, MethodStyle] = {
-    "bcos": MethodStyle("#D55E00", "-"),
-    "bcos_relative": MethodStyle("#CC6677", "--"),
-    "ixg": MethodStyle("#0072B2", "-"),
-    "grad": MethodStyle("#56B4E9", "--"),
-    "gb": MethodStyle("#332288", ":"),
-    "intgrad": MethodStyle("#56B4E9", "-"),
-    "smoothgrad": MethodStyle("#0072B2", "--"),
-    "deeplift": MethodStyle("#332288", "-"),
-    "gradcam": MethodStyle("#009E73", "-"),
-    "gradcam++": MethodStyle("#117733", "--"),
-    "layercam": MethodStyle("#44AA99", "-."),
-    "scorecam": MethodStyle("#117733", "-"),
-    "guided_gradcam": MethodStyle("#999933", "-"),
-    "lime": MethodStyle("#CC79A7", "-"),
-    "kernelshap": MethodStyle("#AA4499", "--"),
-    "occlusion": MethodStyle("#882255", "-"),
-    "rise": MethodStyle("#AA4499", "-."),
-    "extremal": MethodStyle("#CC79A7", ":"),
-    "rollout": MethodStyle("#E69F00", "-"),
-    "attention_gradient": MethodStyle("#E69F00", "--"),
-    "random": MethodStyle("#777777", ":"),
-    "uniform": MethodStyle("#999999", "--"),
-    "center": MethodStyle("#AAAAAA", "-."),
-    "edges": MethodStyle("#AAAAAA", ":"),
-}
+# Like methods stand side by side in columns and legends.
+_FAMILIES = ("bcos", "gradient", "cam", "perturbation", "attention", "user", "control")
+
+
+@cache
+def registered_styles() -> Mapping[str, MethodStyle]:
+    """Return the styles that explainers are registered with, in the order of columns and legends.
+
+    Hues are from Okabe & Ito and from Tol, which readers with any colour vision tell apart, one for each family;
+    within a family lightness and line differ.
+    """
+    # Here and not above: the registry loads torch, which tables do without.
+    from bcos_eval.contract.plugins import explainers
+
+    infos = sorted((one.info for one in explainers().values()), key=lambda info: _FAMILIES.index(info.family))
+    return {info.name: MethodStyle(info.style.colour, info.style.line) for info in infos}
+
 
 _UNLISTED = MethodStyle("#000000", "-")
-
-_POSITIONS = {name: position for position, name in enumerate(METHOD_STYLES)}
 
 # Long dashes, dash and two dots, dash and three dots: none is a line of the defaults.
 _VARIANT_LINES: tuple[Line, ...] = (
@@ -67,7 +54,7 @@ def method_style(method: MethodFacts) -> MethodStyle:
 
     A method with other parameters than its defaults keeps its colour and gets another line.
     """
-    style = METHOD_STYLES.get(method.name, _UNLISTED)
+    style = registered_styles().get(method.name, _UNLISTED)
     if not method.settings:
         return style
     return MethodStyle(style.colour, _VARIANT_LINES[zlib.crc32(method.label.encode()) % len(_VARIANT_LINES)])
@@ -85,7 +72,8 @@ def order_key(name: str, label: str) -> tuple[int, str]:
         name: Registered name.
         label: Name with parameters.
     """
-    return _POSITIONS.get(name, len(_POSITIONS)), label
+    known = list(registered_styles())
+    return known.index(name) if name in known else len(known), label
 
 
 def short_names(methods: Iterable[MethodFacts]) -> dict[MethodFacts, str]:

@@ -64,7 +64,7 @@ class Examples:
         identity: Where they come from.
         stimulus_ids: Ids of the stimuli, length N.
         images: Pixels `(N, H, W, 3)`, uint8, RGB.
-        targets: ExplainedModel classes `(N, K)`, int64.
+        targets: Explained classes `(N, K)`, int64.
         class_names: Their names `(N, K)`.
         regions: True where the target's evidence is, `(N, K, H, W)` bool; all False where unknown.
         maps: Signed attributions `(N, K, H, W)`; stored ones are float32, accurate to about 0.05 % of each map's

@@ -4,7 +4,7 @@ import pytest
 
 from bcos_eval.contract.plugins import explainers
 from bcos_eval.reports.figures.style import figure_style, new_figure, write_settings
-from bcos_eval.reports.methods import METHOD_STYLES, method_order, method_style, settings_text, short_names
+from bcos_eval.reports.methods import method_order, method_style, registered_styles, settings_text, short_names
 from bcos_eval.store.facts import MethodFacts, method_of_old_label
 
 
@@ -47,22 +47,22 @@ def test_settings_stand_below_panels_or_above_their_legend():
 
 
 def test_every_registered_method_has_a_style():
-    assert set(explainers()) <= set(METHOD_STYLES)
+    assert set(explainers()) <= set(registered_styles())
 
 
 def test_no_two_methods_look_the_same():
-    assert len(set(METHOD_STYLES.values())) == len(METHOD_STYLES)
+    assert len(set(registered_styles().values())) == len(registered_styles())
 
 
 def test_the_linear_summary_has_a_colour_of_its_own():
-    others = [style.colour for name, style in METHOD_STYLES.items() if name != "bcos"]
+    others = [style.colour for name, style in registered_styles().items() if name != "bcos"]
     assert method_style(MethodFacts("bcos")).colour not in others
 
 
 def test_parameters_change_the_line_and_not_the_colour():
     plain, changed = (method_style(one) for one in methods("lime", "lime(n_samples=100)"))
     assert changed.colour == plain.colour
-    assert changed not in METHOD_STYLES.values()
+    assert changed not in registered_styles().values()
 
 
 def test_unlisted_methods_are_black():

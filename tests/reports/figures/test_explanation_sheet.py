@@ -12,7 +12,7 @@ from bcos_eval.reports.figures.explanation_sheet import (
     symmetric_limit,
 )
 from bcos_eval.reports.figures.style import PAGE_WIDTH, figure_style
-from bcos_eval.reports.methods import METHOD_STYLES
+from bcos_eval.reports.methods import registered_styles
 from bcos_eval.store.facts import method_of_old_label
 
 SIDE = 16
@@ -128,7 +128,7 @@ def test_labels_stand_beside_their_rows_with_their_notes():
 @pytest.mark.parametrize("n_methods", [1, 2, 12])
 @pytest.mark.parametrize("n_rows", [1, 8])
 def test_everything_stays_on_the_page_and_labels_apart(n_methods, n_rows):
-    names = [*list(METHOD_STYLES)[: n_methods - 1], "kernelshap(n_samples=1000)"]
+    names = [*list(registered_styles())[: n_methods - 1], "kernelshap(n_samples=1000)"]
     long = "black-footed ferret, polecat, Mustela nigripes, an uninterruptedlylongname"
     colour = np.zeros((SIDE, SIDE, 4), np.uint8)
     rows = [row(label=long, note="p = 0.123", maps=dict.fromkeys(names, MAP), colour=colour)] * n_rows
