@@ -14,7 +14,8 @@ class Counterfactuals:
 
     Attributes:
         images: The scene without part r, `(R, 3, H, W)`, float32 in [0, 1].
-        regions: True on the pixels of part r, `(R, H, W)` bool; disjoint, none empty.
+        regions: True where the scene without part r looks different, `(R, H, W)` bool; none empty. Regions of
+            neighbours, shadows and what shows through may overlap.
     """
 
     images: Tensor

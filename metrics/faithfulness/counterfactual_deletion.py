@@ -2,10 +2,14 @@
 
 Deletion metrics paint over pixels and measure reactions to pictures that no network was trained on. Here the scene
 is rendered again without one of its parts: the object, a distractor, a piece of clutter, the texture of a piece of
-background. For part r with pixels R_r, disjoint and together the whole image,
+background. For part r with pixels R_r,
 
     d_r = y(image) - y(scene without part r)      the drop of the target's logit,
     a_r = Σ map over R_r                          what the attribution says it is.
+
+A part's region is where the picture changes without it. Where regions overlap (a shadow on a neighbour, something
+seen through), the pixel belongs to the part whose absence changes it most, so that the R_r are disjoint; a part
+that is outdone everywhere is left out.
 
 The attribution `d_r / |R_r|` on the pixels of every part, which explains a network that is linear in which parts
 are there, scores 1 (`partial_spearman`, `spearman`) and wastes at most what it puts on parts of negligible effect.
@@ -34,6 +38,7 @@ DEFAULT_BATCH_SIZE = 32
 NEGLIGIBLE = 0.01
 # Residuals of ranks are multiples of fractions far above this; what is left below is rounding.
 _ROUNDING = 1e-9
+_CHANGE_DECIMALS = 6
 
 _SOURCE = "this suite: scenes of the generator without one part"
 
@@ -102,13 +107,33 @@ def counterfactual_logits(
     return memory_of(model, "logits")(content_key(pictures, batch_size), ask)
 
 
+def own_pixels(image: Tensor, counterfactuals: Counterfactuals) -> Tensor:
+    """Return the pixels of each part, `(R, H, W)` bool, on the CPU: its region without what belongs to others.
+
+    A pixel of several regions belongs to the part whose absence changes it most, in the sum of its colours'
+    absolute changes; of equals, to the first. Regions that are disjoint stay as they are.
+
+    Args:
+        image: The complete scene `(3, H, W)` in [0, 1].
+        counterfactuals: The scene without each of its R parts.
+    """
+    regions = counterfactuals.regions.cpu()
+    change = (counterfactuals.images.cpu().double() - image.cpu().double()).abs().sum(1)
+    # Of 8-bit pictures, equal changes differ by rounding alone.
+    owner = change.round(decimals=_CHANGE_DECIMALS).masked_fill(~regions, -1).argmax(0)
+    return regions & (owner == torch.arange(len(regions))[:, None, None])
+
+
 def _masses_and_drops(batch: Batch, b: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return attribution sums and logit drops `(K, R)` and sizes `(R,)` of one image, float64, on the CPU."""
+    """Return attribution sums and logit drops `(K, R)` and pixels `(R, H, W)` of one image's parts, on the CPU."""
     parts = batch.counterfactuals[b]
+    pixels = own_pixels(batch.images[b], parts)
     logits = counterfactual_logits(batch.model, batch.images[b], parts, batch_size=batch_size)
     of_targets = logits[:, batch.targets[b].to(logits.device)].double().cpu()
-    masses = attribution_of(batch.maps[b].nan_to_num(), parts.regions)
-    return masses, (of_targets[:1] - of_targets[1:]).T, parts.regions.flatten(1).sum(1).double()
+    masses = attribution_of(batch.maps[b].nan_to_num(), pixels)
+    has_pixels = pixels.flatten(1).any(1)
+    drops = (of_targets[:1] - of_targets[1:]).T
+    return masses[:, has_pixels], drops[:, has_pixels], pixels[has_pixels]
 
 
 def _info(
@@ -163,18 +188,18 @@ def _score_plain(batch: Batch, *, batch_size: Count) -> Scored:
 def _score_wasted(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the share of the positive attribution on parts whose absence changes the logit by next to nothing.
 
-    That is by at most 1 % of the largest change that a part of the same scene makes. The chance level is the share
-    of these parts in the area, which a uniform map scores. A map without positive entries scores NaN with status
-    `zero_map`, a map with NaN or infinity NaN.
+    That is by at most 1 % of the largest change that a part of the same scene makes. Pixels of no part do not
+    count. The chance level is the share of these parts in the area of all, which a uniform map scores. A map
+    without positive entries scores NaN with status `zero_map`, a map with NaN or infinity NaN.
     """
     values, chance = [], []
     for b, maps in enumerate(batch.maps):
-        _, drops, _ = _masses_and_drops(batch, b, batch_size)
+        _, drops, pixels = _masses_and_drops(batch, b, batch_size)
         is_idle = drops.abs() <= NEGLIGIBLE * drops.abs().amax(-1, keepdim=True)  # (K, R)
-        regions = batch.counterfactuals[b].regions.cpu()
-        idle = (is_idle[..., None, None] & regions).any(1)  # (K, H, W)
-        values.append(wasted_share(maps, idle))
-        chance.append(idle.double().mean((-2, -1)))
+        idle = (is_idle[..., None, None] & pixels).any(1)  # (K, H, W)
+        held = pixels.any(0)  # nobody knows what the pixels of no part are worth
+        values.append(wasted_share(maps * held.to(maps.device), idle))
+        chance.append(idle.double().sum((-2, -1)) / held.sum())
     undefined = is_nonfinite(batch.maps).cpu()
     scores = torch.stack(values).masked_fill(undefined, torch.nan)
     without_positive = scores.isnan() & ~undefined
@@ -186,7 +211,10 @@ def _correlated(
     batch: Batch, score: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], batch_size: int
 ) -> Scored:
     """Return correlations of all units with their chance levels; `score` maps masses, drops and sizes to both."""
-    of_images = [score(*_masses_and_drops(batch, b, batch_size)) for b in range(len(batch.maps))]
+    of_images = []
+    for b in range(len(batch.maps)):
+        masses, drops, pixels = _masses_and_drops(batch, b, batch_size)
+        of_images.append(score(masses, drops, pixels.flatten(1).sum(1).double()))
     values, chance = (torch.stack(part) for part in zip(*of_images, strict=True))
     zero, undefined = is_zero(batch.maps).cpu(), is_nonfinite(batch.maps).cpu()
     constant = is_constant(batch.maps).cpu() | (values.isnan() & ~undefined)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from .render import Flags, Images, render_variants, visible_regions
-from .scene import ELEMENT_NAMES, N_CELLS, SIDE, Integers, Scenes
+from .render import Flags, Images, render, render_variants
+from .scene import ELEMENT_NAMES, N_CELLS, Integers, Scenes
 
 _CELLS_PER_SIDE = math.isqrt(N_CELLS)
 PART_NAMES = (
@@ -16,20 +17,32 @@ PART_NAMES = (
 )
 
 
-def visible_parts(scene: Scenes) -> tuple[Flags, Integers]:
-    """Return the parts of a single scene that have a pixel of their own, and where they are.
+class Parts(NamedTuple):
+    """The parts of a single scene whose absence can be seen.
 
-    A pixel belongs to the foremost element that covers at least half of it, or else to its cell of the
-    background.
-
-    Returns:
-        Regions `(R, 64, 64)` bool, disjoint, together the whole image; and indices into `PART_NAMES`, `(R,)`.
+    Attributes:
+        indices: Indices into `PART_NAMES`, ascending, `(R,)`.
+        regions: True where the picture changes without the part, `(R, 64, 64)` bool; none empty.
+        images: The scene without each part, `(R, 64, 64, 3)` uint8.
     """
-    elements = visible_regions(scene)[0]
-    cells = _cells() & ~elements.any(axis=0)
-    regions = np.concatenate([elements, cells])
-    parts = np.flatnonzero(regions.any(axis=(1, 2)))
-    return regions[parts], parts
+
+    indices: Integers
+    regions: Flags
+    images: Images
+
+
+def visible_parts(scene: Scenes) -> Parts:
+    """Return the parts of a single scene whose absence changes the picture, and where it does.
+
+    A shadow belongs to the region of what casts it, and what shows through a part to both. Elements that are
+    absent or hidden change nothing and are no parts.
+    """
+    present = [position for position, figure in enumerate(scene.figures) if figure.present[0]]
+    indices = np.array([*present, *range(len(ELEMENT_NAMES), len(PART_NAMES))])
+    images = render_without_each(scene, indices)
+    regions = (images != render(scene)).any(axis=-1)
+    seen = regions.any(axis=(1, 2))
+    return Parts(indices[seen], regions[seen], images[seen])
 
 
 def render_without_each(scene: Scenes, parts: Integers) -> Images:
@@ -45,9 +58,3 @@ def render_without_each(scene: Scenes, parts: Integers) -> Images:
     absent = parts[:, None] == np.arange(len(PART_NAMES))
     elements, cells = np.split(absent, [len(ELEMENT_NAMES)], axis=1)
     return render_variants(scene, elements, cells)
-
-
-def _cells() -> Flags:
-    """Return the square cells of the image, row-major, `(N_CELLS, 64, 64)` bool."""
-    line = np.arange(SIDE) * _CELLS_PER_SIDE // SIDE
-    return line[:, None] * _CELLS_PER_SIDE + line == np.arange(N_CELLS)[:, None, None]

@@ -16,7 +16,7 @@ from bcos_eval.contract.stimulus import Counterfactuals
 from bcos_eval.data.sample import Sample
 from bcos_eval.errors import InputError, unknown_name
 
-from .counterfactuals import render_without_each, visible_parts
+from .counterfactuals import Parts, visible_parts
 from .render import Flags, Images, render_with_and_without_object
 from .scene import CLASS_NAMES, GENERATOR_VERSION, Integers, Scenes, describe_scenes, scene_labels
 
@@ -86,7 +86,7 @@ class ShapesDataset:
         self.seed = seed
         self._size = DEFAULT_SIZES[split] if size is None else size
         self._blocks: OrderedDict[int, RenderedScenes] = OrderedDict()
-        self._variants: OrderedDict[int, tuple[Images, Flags]] = OrderedDict()
+        self._variants: OrderedDict[int, Parts] = OrderedDict()
 
     @functools.cached_property
     def sample_ids(self) -> Sequence[str]:
@@ -137,14 +137,12 @@ class ShapesDataset:
         """The scene at a position without each of its parts; see `visible_parts`. The last ones are kept."""
         self._require_index(index)
         if index not in self._variants:
-            scene = self.scenes([index])
-            regions, parts = visible_parts(scene)
-            self._variants[index] = render_without_each(scene, parts), regions
+            self._variants[index] = visible_parts(self.scenes([index]))
             if len(self._variants) > _CACHED_VARIANTS:
                 self._variants.popitem(last=False)
         self._variants.move_to_end(index)
-        images, regions = self._variants[index]
-        return Counterfactuals(_to_tensor(images), torch.from_numpy(regions.copy()))
+        parts = self._variants[index]
+        return Counterfactuals(_to_tensor(parts.images), torch.from_numpy(parts.regions.copy()))
 
     def _rendered(self, index: int) -> tuple[RenderedScenes, int]:
         self._require_index(index)

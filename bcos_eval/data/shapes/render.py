@@ -107,27 +107,6 @@ def render_with_and_without_object(scenes: Scenes) -> tuple[Images, Images, Flag
     return _developed(canvas, scenes), without, cover >= 0.5
 
 
-def visible_regions(scenes: Scenes) -> Flags:
-    """Return the pixels that belong to each element, shadows excluded, `(B, E, 64, 64)` bool.
-
-    A pixel belongs to the foremost element that covers at least half of it, or to none; the regions of a scene
-    are disjoint and that of the object is its mask. A hidden or absent element has no pixel.
-    """
-    found = _no_pixels(scenes)
-    for position, figure in enumerate(scenes.figures):
-        rows = np.flatnonzero(figure.present)
-        paint = _painted(figure, scenes.light, rows)
-        body = paint.cover >= 0.5 * _column(figure.opacity[rows])
-        for i, row in enumerate(rows):
-            found[row, :position, paint.vertical[i], paint.horizontal[i]] &= ~body[i]
-            found[row, position, paint.vertical[i], paint.horizontal[i]] = body[i]
-    return found
-
-
-def _no_pixels(scenes: Scenes) -> Flags:
-    return np.zeros((len(scenes.keys), len(scenes.figures), SIDE, SIDE), dtype=np.bool_)
-
-
 def _paint(canvas: Plane, scenes: Scenes, figure: Figure, shown: Flags) -> Plane:
     """Paint a figure over the canvas `(B, 3, 64, 64)` in place; return its coverage `(n_shown, S, S)`."""
     rows = np.flatnonzero(shown)

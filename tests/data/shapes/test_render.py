@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from bcos_eval.data.shapes.render import render, render_with_and_without_object, visible_regions
+from bcos_eval.data.shapes.render import render, render_with_and_without_object
 from bcos_eval.data.shapes.scene import ELEMENT_NAMES, OBJECT, describe_scenes
 
 N_SCENES = 12
@@ -75,20 +75,6 @@ def test_mask_is_where_the_object_replaces_the_scene(scenes, supports):
     darkening = without.astype(int).sum(axis=-1) - images.astype(int).sum(axis=-1)
     beside = difference & ~masks
     assert (darkening[beside] > 0).mean() > 0.8
-
-
-def test_visible_regions_are_disjoint_and_lie_in_the_supports(scenes, supports):
-    regions = visible_regions(scenes)
-    _, _, masks = render_with_and_without_object(scenes)
-    assert regions.sum(axis=1).max() == 1
-    assert not (regions & ~supports(scenes)).any()
-    np.testing.assert_array_equal(regions[:, OBJECT], masks)
-
-
-def test_hidden_elements_have_no_visible_region(scenes):
-    regions = visible_regions(scenes)
-    for position, figure in enumerate(scenes.figures):
-        assert not regions[~figure.present, position].any()
 
 
 def test_one_scene_renders_as_in_its_batch(scenes, complete):

@@ -13,7 +13,7 @@ from scipy import stats
 from bcos_eval.contract.stimulus import Counterfactuals
 from bcos_eval.data import load_dataset
 from bcos_eval.metrics import DEFAULT_PRESETS, Status, get_metric, partial_rank_correlation
-from bcos_eval.metrics.faithfulness.counterfactual_deletion import counterfactual_logits, wasted_share
+from bcos_eval.metrics.faithfulness.counterfactual_deletion import counterfactual_logits, own_pixels, wasted_share
 
 PARTIAL, PLAIN, WASTED = (
     f"counterfactual_deletion/{preset}" for preset in ("partial_spearman", "spearman", "wasted")
@@ -49,14 +49,37 @@ class Indicators:
 def _scene(dataset, index, weights=None):
     """Image, its parts, a network that is linear in them, and the map that explains it."""
     image, parts = dataset[index].image, dataset.counterfactuals(index)
+    # As the metric shares overlaps, so that every test below knows the pixels of a part.
+    pixels = own_pixels(image, parts)
+    kept = pixels.flatten(1).any(1)
+    parts = Counterfactuals(parts.images[kept], pixels[kept])
     generator = torch.Generator().manual_seed(index)
     n_parts = len(parts.regions)
     weights = torch.randn(n_parts, generator=generator, dtype=torch.float64) if weights is None else weights(parts)
-    # A few pixels at the border of a cell are the same with and without texture; nobody can tell that it is gone.
-    weights = weights * (parts.images != image).flatten(1).any(1)
     sizes = parts.regions.flatten(1).sum(1)
     exact = torch.einsum("r,rhw->hw", weights / sizes, parts.regions.double())
     return image[None], parts, Indicators(image, parts, weights), exact[None, None]
+
+
+@pytest.mark.parametrize("index", range(N_SCENES))
+def test_a_pixel_of_several_regions_belongs_to_the_part_that_changes_it_most(index, dataset):
+    """In loops, on the bytes."""
+    image, parts = dataset[index].image, dataset.counterfactuals(index)
+    pixels = own_pixels(image, parts)
+    levels, without = (255 * image).round().long(), (255 * parts.images).round().long()
+    assert (parts.regions.sum(0) > 1).any()
+    for row, column in np.random.default_rng(index).integers(0, 64, (200, 2)):
+        changes = (without[:, :, row, column] - levels[:, row, column]).abs().sum(1)
+        owner = [int(changes.argmax())] if changes.any() else []
+        assert pixels[:, row, column].nonzero().flatten().tolist() == owner
+
+
+def test_disjoint_regions_keep_their_pixels_even_where_the_picture_is_the_same():
+    regions = torch.zeros(2, 4, 4, dtype=torch.bool)
+    regions[0, :2] = regions[1, 2:] = True
+    assert torch.equal(
+        own_pixels(torch.zeros(3, 4, 4), Counterfactuals(torch.zeros(2, 3, 4, 4), regions)), regions
+    )
 
 
 @pytest.mark.parametrize("index", range(N_SCENES))
@@ -75,7 +98,8 @@ def test_the_weights_of_a_linear_network_waste_nothing_and_their_complement_ever
     scored = score(WASTED, exact, images=images, predict=model, counterfactuals=[parts])
     idle = parts.regions[::2].any(0)
     assert scored.values.item() == 0
-    assert scored.chance.item() == pytest.approx(idle.double().mean().item(), abs=1e-9)
+    held = parts.regions.any(0)
+    assert scored.chance.item() == pytest.approx((idle.sum() / held.sum()).item(), abs=1e-7)
     other = score(WASTED, idle.double()[None, None], images=images, predict=model, counterfactuals=[parts])
     assert other.values.item() == 1
 
