@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 _N_NEAR_MATCHES = 3
 # A line can hold so many names; longer registries have a command that lists them.
@@ -24,6 +26,18 @@ class IncompatibleError(InputError):
 
     Runs over several models skip the combination with a note.
     """
+
+
+class UnitFailedError(Exception):
+    """Code that raised on a unit of a run that is to end at the first failure."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what was raised, in one line, with the file and line that raised it."""
+    text = " ".join(str(error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{f': {text}' if text else ''}{place}"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

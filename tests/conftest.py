@@ -117,7 +117,8 @@ class ToyRuns:
             "n_samples": 12,
             **asked,
         }
-        if not any(metric.startswith("grid_pg") for metric in request["metrics"]) and "settings" not in asked:
+        on_grids = any(str(metric).startswith("grid_pg") for metric in request["metrics"])
+        if not on_grids and "settings" not in asked:
             request["settings"] = ()
         networks = {name: self.networks[name] for name in request["models"]}
         return run(

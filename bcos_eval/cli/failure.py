@@ -14,7 +14,7 @@ LOG_NAME = "error.log"
 _OUT = "--out"
 
 
-def report_failure(error: Exception, arguments: Sequence[str]) -> str:
+def report_failure(error: BaseException, arguments: Sequence[str]) -> str:
     """Write the traceback to a log file, and return the line that says so.
 
     The file lies in the folder of `--out`, where there is one, else in the system's temporary folder; an
@@ -42,7 +42,7 @@ def _out_folder(arguments: Sequence[str]) -> Path:
     return Path(tempfile.gettempdir())
 
 
-def _entry(error: Exception, arguments: Sequence[str]) -> str:
+def _entry(error: BaseException, arguments: Sequence[str]) -> str:
     time = datetime.now(UTC).isoformat(timespec="seconds")
     command = " ".join(["bcos-eval", *arguments])
     return f"{time} bcos-eval {__version__}: {command}\n{''.join(traceback.format_exception(error))}\n"

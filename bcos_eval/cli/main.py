@@ -9,16 +9,12 @@ from typing import cast
 
 import click
 
-from bcos_eval.errors import InputError, unknown_name
+from bcos_eval.errors import InputError, UnitFailedError, unknown_name
 from bcos_eval.version import __version__
 
 from .console import show_whatever_the_encoding
+from .exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED
 from .failure import report_failure
-
-EXIT_DONE = 0
-EXIT_FAILED = 1
-EXIT_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 # Every command with its one line in the help, so that the help needs none of their modules: command `x` is
 # `x_command` in `x.py`. A test compares the lines with the commands' own.
@@ -77,7 +73,7 @@ def bcos_eval() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 a fault of the suite, 2 the user's input, 130 interrupted."""
+    """Run a command and exit: 0 done, 1 a fault or failed units, 2 the user's input, 130 interrupted."""
     show_whatever_the_encoding(sys.stdout, sys.stderr)
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_exit_code(given or ["--help"]))
@@ -91,13 +87,17 @@ def _exit_code(arguments: list[str]) -> int:
         return _refuse(error.format_message())
     except InputError as error:
         return _refuse(str(error))
+    except UnitFailedError as error:
+        click.echo(f"error: {error}", err=True)
+        return EXIT_FAILED
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was finished is stored, run the same command again to go on.", err=True)
         return EXIT_INTERRUPTED
     except OSError as error:
         # What the disk, the network or a permission refuses is said with its place; there is nothing to debug.
         return _refuse(_os_error_line(error))
-    except Exception as error:  # the last place that can keep a traceback from the user, and for the developer
+    # The last place that can keep a traceback from the user, and for the developer.
+    except (Exception, SystemExit) as error:
         click.echo(f"error: {report_failure(error, arguments)}", err=True)
         return EXIT_FAILED
     return code if isinstance(code, int) else EXIT_DONE

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .exit_codes import EXIT_FAILED
 from .request_options import request_options, requested
 from .stored import echo_note
 
@@ -15,6 +16,8 @@ from .stored import echo_note
 @request_options
 @click.option("--batch-size", default="auto", help="Stimuli per batch, or auto.")
 @click.option("--executor", default="local", help="Who computes: local (ray will come).")
+@click.option("--fail-fast", is_flag=True, help="End at the first unit on which code raises.")
+@click.option("--retry-failed", is_flag=True, help="Compute again what has failed units.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and compute nothing.")
 def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Evaluate explainers on models and print the leaderboard."""
@@ -42,3 +45,5 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     n_stored = len(board.rows)
     if n_stored > len(rows):
         echo_note(f"note: the file has {n_stored} rows, all that '{out}' holds; above are those of this run.")
+    if result.n_failed:
+        click.get_current_context().exit(EXIT_FAILED)

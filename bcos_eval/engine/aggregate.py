@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bcos_eval.contract.metric import Metric
 from bcos_eval.contract.network import Network
@@ -185,7 +186,8 @@ def _explained(context: RunContext, cell: Cell, stimulus: Stimulus) -> tuple[NDA
         n_maps=1,
     )
     (scored,) = BatchLimit(1, context.device).apply(score, [stimulus])
-    return scored.maps[0].clamp_min(0).float().numpy(), scored.scores[0].values[0]
+    maps = cast("Tensor", scored.maps)  # a method that raises has ended the command
+    return maps[0].clamp_min(0).float().numpy(), scored.scores[0].values[0]
 
 
 def _mean(maps: NDArray[np.float32], members: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -33,10 +33,11 @@ def keep_examples(context: RunContext, cell: Cell, scored: Sequence[ScoredStimul
         cell: Any cell of the model and method.
         scored: Its first stimuli, with their maps.
     """
-    shown = [entry for entry in scored[:MAX_STIMULI] if entry.maps.shape == scored[0].maps.shape]
+    with_maps = [(entry.stimulus, entry.maps) for entry in scored[:MAX_STIMULI] if entry.maps is not None]
+    shown = [(stimulus, maps) for stimulus, maps in with_maps if maps.shape == with_maps[0][1].shape]
     if not shown:
         return
-    network, stimuli = context.network(cell.model), [entry.stimulus for entry in shown]
+    network, stimuli = context.network(cell.model), [stimulus for stimulus, _ in shown]
     identity = ExampleIdentity(
         dataset=context.dataset(cell.model).name,
         model=cell.model,
@@ -49,7 +50,7 @@ def keep_examples(context: RunContext, cell: Cell, scored: Sequence[ScoredStimul
     examples = examples_of(
         identity,
         stimuli,
-        torch.stack([entry.maps for entry in shown]),
+        torch.stack([maps for _, maps in shown]),
         class_names=context.dataset(cell.model).class_names,
         rgba=_colours(network, stimuli, context.device) if coloured else None,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from bcos_eval.contract.explainer import Explainer
 from bcos_eval.contract.metric import Metric
+from bcos_eval.contract.statuses import Status
 from bcos_eval.data import CounterfactualDataset
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.stimuli import StimulusKind, stimulus_kind
@@ -152,7 +153,7 @@ def make_plan(context: RunContext, choices: Choices, store: Store, *, counted: b
         context.progress.note(f"left out: {reason}")
     if not cells:
         raise InputError("no combination of model, method and metric is left to run; see the notes above.")
-    return Plan(cells=cells, tasks=_tasks(cells, store))
+    return Plan(cells=cells, tasks=_tasks(cells, store, retry_failed=context.request.retry_failed))
 
 
 def _cells(
@@ -225,15 +226,22 @@ def _cell_key(
     }
 
 
-def _tasks(cells: Sequence[Cell], store: Store) -> tuple[Task, ...]:
+def _tasks(cells: Sequence[Cell], store: Store, *, retry_failed: bool) -> tuple[Task, ...]:
     """Group missing shards by what they are measured on; methods alternate, so that estimates settle early."""
     wanted: dict[tuple[str, StimulusKind, int, int], dict[str, list[Shard]]] = {}
     for cell in cells:
         for shard in cell.shards():
-            if not store.has(shard.address):
+            if not _is_done(store, shard, retry_failed=retry_failed):
                 place = (cell.model, cell.kind, shard.first, shard.stop)
                 wanted.setdefault(place, {}).setdefault(cell.method.label, []).append(shard)
     return tuple(Task(tuple(shards)) for methods in wanted.values() for shards in methods.values())
+
+
+def _is_done(store: Store, shard: Shard, *, retry_failed: bool) -> bool:
+    if not store.has(shard.address):
+        return False
+    stored = store.read(shard.address) if retry_failed else None
+    return stored is None or Status.FAILED not in stored.texts("status")
 
 
 def _digest(key: Mapping[str, Any]) -> str:

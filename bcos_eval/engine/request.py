@@ -44,6 +44,8 @@ class RunRequest:
         weights: Weights by model name; a model that is not there gets the ones registered for the dataset.
         model_files: Where models of the user's own come from, `FILE.py:FACTORY` by name.
         pool: Whose confident images grids are made of: each model's own, or those that all models share.
+        fail_fast: Whether the run ends where code raises on a unit; otherwise that unit is `failed`.
+        retry_failed: Whether shards with failed units are computed again.
     """
 
     models: tuple[str, ...]
@@ -61,6 +63,8 @@ class RunRequest:
     weights: Mapping[str, str] = field(default_factory=dict)
     model_files: Mapping[str, str] = field(default_factory=dict)
     pool: PoolChoice = "own"
+    fail_fast: bool = False
+    retry_failed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no run can be made of.

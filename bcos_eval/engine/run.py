@@ -12,12 +12,14 @@ from pathlib import Path
 import torch
 
 from bcos_eval.contract.network import Network
+from bcos_eval.contract.statuses import Status
 from bcos_eval.data import Dataset
 from bcos_eval.store.atomic_write import remove_leftovers, require_writable
 from bcos_eval.store.manifest import Outcome, RunRecord, read_runs
 from bcos_eval.store.shards import Store, StoredShard
 
 from .executors import execute, require_executor
+from .failures import LOG_NAME
 from .plan import Plan, make_plan
 from .progress import Progress
 from .request import RunRequest, resolve
@@ -33,12 +35,14 @@ class RunResult:
     Attributes:
         shards: All shards of the request, stored now or before.
         n_computed: Number of tasks that had to be computed.
-        notes: What was skipped or fell short.
+        notes: What was skipped, failed or fell short.
+        n_failed: Number of units on which code raised.
     """
 
     shards: tuple[StoredShard, ...]
     n_computed: int
     notes: tuple[str, ...]
+    n_failed: int = 0
 
 
 def run(
@@ -79,9 +83,10 @@ def run(
             _compute(context, plan, store)
             shards = store.read_all(plan.addresses())
             _note_skipped_images(context, shards, record)
+            n_failed = _note_failed_units(context, shards)
     for path in dict.fromkeys(store.ignored):
         progress.note(f"computed '{path}' again, which was damaged.")
-    return RunResult(tuple(shards), len(plan.tasks), tuple(progress.notes))
+    return RunResult(tuple(shards), len(plan.tasks), tuple(progress.notes), n_failed)
 
 
 def outline(
@@ -165,6 +170,28 @@ def _note_skipped_images(context: RunContext, shards: list[StoredShard], record:
     if skipped:
         named = ", ".join(sorted(skipped)[:_N_NAMED]) + (", …" if len(skipped) > _N_NAMED else "")
         context.progress.note(f"unreadable images that were skipped: {len(skipped)} ({named}).")
+
+
+def _note_failed_units(context: RunContext, shards: list[StoredShard]) -> int:
+    """Say where units failed, with the first reason of each row of the leaderboard, and return how many did."""
+    failed: dict[str, list[str]] = {}
+    for shard in shards:
+        facts = shard.facts
+        row = f"{shard.texts('model')[0]} × {facts.method.label} × {facts.metric.name}/{facts.metric.preset_label}"
+        statuses, reasons = shard.texts("status"), shard.texts("reason")
+        failed.setdefault(row, []).extend(
+            reason for status, reason in zip(statuses, reasons, strict=True) if status == Status.FAILED
+        )
+    for row, reasons in failed.items():
+        if reasons:
+            context.progress.note(f"{row}: {len(reasons)} units failed: {reasons[0]}")
+    n_failed = sum(map(len, failed.values()))
+    if n_failed:
+        context.progress.note(
+            f"failed units: {n_failed}; their tracebacks are in '{context.root / LOG_NAME}', "
+            "--retry-failed computes them again."
+        )
+    return n_failed
 
 
 @contextmanager

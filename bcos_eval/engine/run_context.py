@@ -17,6 +17,7 @@ from bcos_eval.stimuli.pool import Pool, load_pool
 from bcos_eval.user_code.model import load_user_model
 from bcos_eval.user_code.network import choose_device
 
+from .failures import Failures
 from .progress import Progress
 from .request import RunRequest
 
@@ -44,6 +45,7 @@ class RunContext:
         self.request = request
         self.root = root
         self.progress = progress
+        self.failures = Failures(root, progress, request.fail_fast)
         self.device = choose_device(request.device)
         self._given_dataset = dataset
         self._networks: dict[str, Network] = dict(networks or {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +16,12 @@ from bcos_eval.contract.explained_model import ExplainedModel, Memory
 from bcos_eval.contract.explainer import Explainer
 from bcos_eval.contract.metric import Metric
 from bcos_eval.contract.network import Network
+from bcos_eval.contract.statuses import Status
 from bcos_eval.contract.stimulus import Counterfactuals, Stimulus
 from bcos_eval.stimuli import StimulusKind
 
 from .choice import Choice
+from .failures import Failure, Failures, directly
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,14 @@ class StimulusScores:
         status: A status for each score.
         chance: Chance level of each score, NaN where unknown.
         curves: Curves behind the scores `(K, n_steps)`, or None.
+        reason: Why there are no scores, where the method or the metric raised.
     """
 
     values: tuple[float, ...]
     status: tuple[str, ...]
     chance: tuple[float, ...]
     curves: Tensor | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +49,13 @@ class ScoredStimulus:
 
     Attributes:
         stimulus: What was shown.
-        maps: Signed attributions of the first targets, on the CPU.
+        maps: Signed attributions of the first targets, on the CPU; None where the method raised.
         scores: One entry per metric, in the order asked for.
         seconds: Time its attributions took, per unit: a batch's time shared equally among its units.
     """
 
     stimulus: Stimulus
-    maps: Tensor
+    maps: Tensor | None
     scores: tuple[StimulusScores, ...]
     seconds: float
 
@@ -65,6 +71,8 @@ def score_batch(
     kind: StimulusKind,
     n_maps: int = 0,
     memory: Memory | None = None,
+    failures: Failures | None = None,
+    may_refuse: bool = False,
 ) -> list[ScoredStimulus]:
     """Explain stimuli of one shape, all targets in one call each, and score the attributions by every metric.
 
@@ -80,20 +88,49 @@ def score_batch(
         kind: What the stimuli are, which says how the network is shown them.
         n_maps: Number of targets whose maps are returned with the scores.
         memory: What this network said before, which saves asking again; one for this call if not given.
+        failures: What becomes of a stimulus on which the method or a metric raises; None raises on.
+        may_refuse: Whether an `InputError` on the first stimulus is raised whatever `failures` says.
     """
     images = torch.stack([stimulus.image for stimulus in stimuli]).to(device)
     targets = torch.stack([stimulus.targets for stimulus in stimuli]).to(device)  # (B, K)
     regions = torch.stack([stimulus.regions for stimulus in stimuli]).to(device)
     model = ExplainedModel(network, method.entry, method.params, seed, Memory() if memory is None else memory)
+    each = functools.partial(directly if failures is None else failures.each, may_refuse=may_refuse)
+
+    def explained(places: Sequence[int]) -> Sequence[Tensor]:
+        return [*kind.explain(model.explain_network, network, images[[*places]], targets[[*places]])]
+
     started = _now(device)
-    maps = kind.explain(model.explain_network, network, images, targets)
+    maps = each(explained, [one.stimulus_id for one in stimuli], what=f"method '{method.label}'")
     seconds = (_now(device) - started) / targets.numel()
-    given = _Given(maps, images, targets, regions, _counterfactuals(metrics, stimuli))
-    scored = [_score(model, metric, given) for metric in metrics]
+    places = [b for b, found in enumerate(maps) if not isinstance(found, Failure)]
+    by_place: dict[int, list[StimulusScores]] = {b: [] for b in places}
+    if places:
+        with_map = [stimuli[b] for b in places]
+        stacked = torch.stack([found for found in maps if not isinstance(found, Failure)])
+        given = _Given(
+            stacked, images[places], targets[places], regions[places], _counterfactuals(metrics, with_map)
+        )
+        for metric in metrics:
+            scored = each(
+                functools.partial(_score, model, metric, given),
+                [one.stimulus_id for one in with_map],
+                what=f"metric '{metric.label}'",
+            )
+            for b, scores in zip(places, scored, strict=True):
+                by_place[b].append(_failed(scores, targets) if isinstance(scores, Failure) else scores)
     return [
-        ScoredStimulus(stimulus, maps[b, :n_maps].cpu(), tuple(of_metric[b] for of_metric in scored), seconds)
-        for b, stimulus in enumerate(stimuli)
+        ScoredStimulus(stimulus, None, (_failed(found, targets),) * len(metrics), seconds)
+        if isinstance(found, Failure)
+        else ScoredStimulus(stimulus, found[:n_maps].cpu(), tuple(by_place[b]), seconds)
+        for b, (stimulus, found) in enumerate(zip(stimuli, maps, strict=True))
     ]
+
+
+def _failed(failure: Failure, targets: Tensor) -> StimulusScores:
+    n_targets = targets.shape[1]
+    missing = (math.nan,) * n_targets
+    return StimulusScores(missing, (str(Status.FAILED),) * n_targets, missing, None, failure.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +143,19 @@ class _Given:
     regions: Tensor
     counterfactuals: Sequence[Counterfactuals]
 
+    def at(self, places: Sequence[int]) -> _Given:
+        """Return what they are given of some stimuli of the batch."""
+        if len(places) == len(self.maps):
+            return self
+        kept = [*places]
+        return _Given(
+            self.maps[kept],
+            self.images[kept],
+            self.targets[kept],
+            self.regions[kept],
+            [self.counterfactuals[place] for place in kept] if self.counterfactuals else (),
+        )
+
 
 def _counterfactuals(metrics: Sequence[Choice[Metric]], stimuli: Sequence[Stimulus]) -> list[Counterfactuals]:
     """Return the scenes without their parts, if a metric wants them: rendering takes longer than most metrics."""
@@ -114,8 +164,10 @@ def _counterfactuals(metrics: Sequence[Choice[Metric]], stimuli: Sequence[Stimul
     return [stimulus.counterfactuals() for stimulus in stimuli if stimulus.counterfactuals is not None]
 
 
-def _score(model: ExplainedModel, choice: Choice[Metric], given: _Given) -> list[StimulusScores]:
-    metric = choice.entry
+def _score(
+    model: ExplainedModel, choice: Choice[Metric], batch: _Given, places: Sequence[int]
+) -> list[StimulusScores]:
+    metric, given = choice.entry, batch.at(places)
     keywords: dict[str, Any] = {"seed": model.seed, **choice.params}
     if "counterfactuals" in metric.info.needs:
         keywords["counterfactuals"] = given.counterfactuals

@@ -15,15 +15,13 @@ from .choice import Choice
 from .plan import Cell, Shard
 from .scoring import ScoredStimulus
 
-_SKIPPED = "skipped"
-
 
 def shard_of_rows(shard: Shard, entries: Sequence[ScoredStimulus | Unreadable], position: int) -> StoredShard:
     """Return a shard as it is stored.
 
     Args:
         shard: Which one.
-        entries: Its stimuli in order; an unreadable image gets a row with status `skipped` and no score.
+        entries: Its stimuli in order; one that cannot be made gets a row with its status and reason.
         position: Place of the shard's metric among the scores of each stimulus.
     """
     method, metric = method_facts(shard.cell.method), _metric_facts(shard.cell)
@@ -73,7 +71,8 @@ def _rows(entry: ScoredStimulus | Unreadable, position: int) -> Iterator[dict[st
             "target": entry.label,
             "unit": 0,
             "score": float("nan"),
-            "status": _SKIPPED,
+            "status": str(entry.status),
+            "reason": entry.reason,
             "seconds": float("nan"),
             "chance": float("nan"),
         }
@@ -87,6 +86,7 @@ def _rows(entry: ScoredStimulus | Unreadable, position: int) -> Iterator[dict[st
             "unit": unit,
             "score": scores.values[unit],
             "status": scores.status[unit],
+            "reason": scores.reason or None,
             "seconds": entry.seconds,
             "chance": scores.chance[unit],
         }

@@ -13,9 +13,10 @@ from torch import Tensor
 from bcos_eval.contract.metric import MetricInfo
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Param
+from bcos_eval.contract.statuses import Status
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data.sample import Dataset
-from bcos_eval.errors import unknown_name
+from bcos_eval.errors import UnreadableImageError, reason_of, unknown_name
 
 from .pool import Pool
 
@@ -28,12 +29,28 @@ Explain = Callable[[Network, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The place of a stimulus whose image cannot be read; the id is empty for single images."""
+    """The place of a stimulus that cannot be made.
+
+    Attributes:
+        sample_id: The image that is missing.
+        label: The target.
+        reason: Why, in one line.
+        stimulus_id: Empty for single images.
+        status: `skipped` for an image that cannot be decoded, `failed` for whatever else was raised.
+    """
 
     sample_id: str
     label: int
     reason: str
     stimulus_id: str = ""
+    status: Status = Status.SKIPPED
+
+    @staticmethod
+    def because(error: Exception, sample_id: str, label: int, stimulus_id: str = "") -> Unreadable:
+        """Return the place of a stimulus whose making raised."""
+        if isinstance(error, UnreadableImageError):
+            return Unreadable(sample_id, label, str(error), stimulus_id)
+        return Unreadable(sample_id, label, reason_of(error), stimulus_id, Status.FAILED)
 
 
 class StimulusSource(Protocol):

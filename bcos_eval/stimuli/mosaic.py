@@ -13,7 +13,7 @@ from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Param
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data.sample import Dataset, Sample
-from bcos_eval.errors import IncompatibleError, UnreadableImageError
+from bcos_eval.errors import IncompatibleError
 from bcos_eval.seeding import derived_generator
 
 from .grids.compose import cell_regions, compose_grid
@@ -134,8 +134,8 @@ class MosaicSource:
         for index in mosaic.indices:
             try:
                 samples.append(self.dataset[index])
-            except UnreadableImageError as error:
-                return Unreadable(self.dataset.sample_ids[index], mosaic.target, str(error), stimulus_id)
+            except Exception as error:  # whatever a dataset raises costs this mosaic and no other
+                return Unreadable.because(error, self.dataset.sample_ids[index], mosaic.target, stimulus_id)
         return mosaic_stimulus(stimulus_id, mosaic, samples)
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.network import Network
+from bcos_eval.contract.network import Network, is_out_of_memory
 from bcos_eval.data import Dataset, Sample
-from bcos_eval.errors import InputError, UnreadableImageError
+from bcos_eval.errors import InputError, UnreadableImageError, reason_of
 from bcos_eval.store.arrays import load_arrays, save_arrays
 from bcos_eval.store.sealed import DamagedFileError
 from bcos_eval.version import NUMERICAL_VERSION
@@ -88,7 +88,12 @@ def _compute_piece(
         batch = range(first, min(first + _BATCH_SIZE, indices.stop))
         unreadable: dict[str, str] = {}
         samples = _readable(dataset, batch, unreadable)
-        pools.append(_evaluate(model, samples, len(batch), unreadable, device))
+        try:
+            pools.append(_evaluate(model, samples, len(batch), unreadable, device))
+        except (InputError, MemoryError):
+            raise
+        except (Exception, SystemExit):  # a user's model may raise anything on one of them
+            pools.append(_evaluated_singly(model, samples, len(batch), unreadable, device))
         advance(len(batch))
     return _joined(pools)
 
@@ -100,6 +105,8 @@ def _readable(dataset: Dataset, indices: range, unreadable: dict[str, str]) -> d
             samples[position] = dataset[index]
         except UnreadableImageError as error:
             unreadable[dataset.sample_ids[index]] = str(error)
+        except Exception as error:  # boxes, for example: whatever a dataset raises costs this image and no other
+            unreadable[dataset.sample_ids[index]] = f"'{dataset.sample_ids[index]}': {reason_of(error)}"
     return samples
 
 
@@ -123,6 +130,26 @@ def _evaluate(
         of_label = model.probability(logits).gather(1, labels[:, None])[:, 0]
         probability[places] = of_label.cpu()
     return Pool(max_logits, correct, probability, unreadable)
+
+
+def _evaluated_singly(
+    model: Network, samples: dict[int, Sample], n: int, unreadable: dict[str, str], device: torch.device
+) -> Pool:
+    """Evaluate images one by one, so that one on which the model raises costs no other."""
+    pools = []
+    for position in range(n):
+        own = {0: samples[position]} if position in samples else {}
+        try:
+            pools.append(_evaluate(model, own, 1, {}, device))
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:  # a user's model may raise anything
+            if isinstance(error, Exception) and is_out_of_memory(error):
+                raise
+            sample_id = samples[position].sample_id
+            unreadable[sample_id] = f"'{sample_id}': model '{model.name}' failed: {reason_of(error)}"
+            pools.append(_evaluate(model, {}, 1, {}, device))
+    return replace(_joined(pools), unreadable=unreadable)
 
 
 def _check_classes(model: Network, logits: Tensor, labels: Tensor) -> None:

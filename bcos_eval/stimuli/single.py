@@ -13,7 +13,6 @@ from bcos_eval.contract.metric import MetricInfo
 from bcos_eval.contract.params import Param
 from bcos_eval.contract.stimulus import Counterfactuals, Stimulus
 from bcos_eval.data.sample import CounterfactualDataset, Dataset, Sample
-from bcos_eval.errors import UnreadableImageError
 
 from .kind import Material, PoolChoice, StimulusKind, Unreadable, register_stimulus
 
@@ -95,12 +94,12 @@ class SingleSource:
         return len(self.indices)
 
     def read(self, first: int, stop: int) -> Iterator[Stimulus | Unreadable]:
-        """Read images; an unreadable one keeps its place."""
+        """Read images; one that cannot be read, or whose boxes cannot, keeps its place."""
         for index in self.indices[first:stop]:
             try:
                 yield stimulus_at(self.dataset, index)
-            except UnreadableImageError as error:
-                yield Unreadable(self.dataset.sample_ids[index], self.dataset.labels[index], str(error))
+            except Exception as error:  # whatever a dataset raises costs this image and no other
+                yield Unreadable.because(error, self.dataset.sample_ids[index], self.dataset.labels[index])
 
 
 @dataclass(frozen=True, slots=True)

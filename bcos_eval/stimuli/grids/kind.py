@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,15 +55,21 @@ class GridSource:
         return len(self.grids)
 
     def read(self, first: int, stop: int) -> Iterator[Stimulus | Unreadable]:
-        """Compose grids; their images were read before, when the pool was made."""
-        stimuli = grid_stimuli(
-            self.dataset,
-            self.grids[first:stop],
-            placement=self.placement,
-            first=first,
-            prepare=self.prepare,
-        )
-        yield from map(corners_only, stimuli) if self.corners else stimuli
+        """Compose grids; one whose images, read before for the pool, cannot be read now keeps its place."""
+        for number, indices in enumerate(self.grids[first:stop], start=first):
+            try:
+                (stimulus,) = grid_stimuli(
+                    self.dataset, [indices], placement=self.placement, first=number, prepare=self.prepare
+                )
+            except Exception as error:  # whatever a dataset raises costs this grid and no other
+                yield self._place(error, number, indices[0])
+            else:
+                yield corners_only(stimulus) if self.corners else stimulus
+
+    def _place(self, error: Exception, number: int, index: int) -> Unreadable:
+        n = math.isqrt(len(self.grids[number]))
+        sample_id, label = self.dataset.sample_ids[index], self.dataset.labels[index]
+        return Unreadable.because(error, sample_id, label, f"grid{n}x{n}/{number:06d}")
 
 
 @dataclass(frozen=True, slots=True)
