@@ -42,9 +42,10 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
 @click.option("--method", multiple=True, help="Explainer; repeats and accepts commas.  [default: all]")
 @click.option(
     "--suite",
-    type=click.Choice(["explainers", "perturbation", "variants", "all"]),
+    type=click.Choice(["explainers", "perturbation", "variants", "store", "all"]),
     default="all",
-    help="What is compared; variants are layouts, torch.compile and bfloat16, and not part of all.",
+    help="What is measured; variants are layouts, torch.compile and bfloat16, store is reading a large store; "
+    "neither is part of all.",
 )
 @click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file; repeats.  [default: random]")
 @click.option("--cell", type=click.IntRange(min=10), default=224, help="Side of a grid's cell in pixels.")
@@ -59,6 +60,9 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
     default=True,
     help="Run slow alternatives for one target and count it for all.",
 )
+@click.option(
+    "--units", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Units of the store suite."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.  [default: torch's choice]")
 @click.option("--seed", type=SEED, default=0, help="Seed of scenes, targets and samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, with all repetitions.")
@@ -69,6 +73,9 @@ def bench_command(as_json: bool, quiet: bool, quick: bool, **options: Any) -> No
 
     Beside Captum, the official B-cos code, Quantus and RISE, whose results they must equal.
     """
+    if options["suite"] == "store":
+        _bench_store(options["units"], as_json)
+        return
     request = _request(options)
 
     from bcos_eval.bench import run_bench
@@ -78,6 +85,13 @@ def bench_command(as_json: bool, quiet: bool, quick: bool, **options: Any) -> No
     report = run_bench(request, Progress(quiet=quiet))
     text = json.dumps(report.as_json(), indent=1, ensure_ascii=False) + "\n" if as_json else bench_text(report)
     click.echo(text, nl=False)
+
+
+def _bench_store(n_units: int, as_json: bool) -> None:
+    from bcos_eval.bench.store_suite import measure_store, store_text
+
+    report = measure_store(n_units)
+    click.echo(json.dumps(report.as_json(), indent=1) + "\n" if as_json else store_text(report), nl=False)
 
 
 def _request(options: dict[str, Any]) -> Any:  # noqa: ANN401 - BenchRequest, imported late because it loads torch

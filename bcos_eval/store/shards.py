@@ -11,6 +11,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -145,13 +146,27 @@ class Store:
 
     def has(self, address: ShardAddress) -> bool:
         """Whether the shard is finished; a file that is cut short, changed or not ours counts as missing."""
-        shard = self.read(address)
+        raw = self._raw(address)
+        if raw is None:
+            return False
+        has_curves = _curves_of_sealed(raw)
+        if has_curves is None:  # no seal vouches for its bytes, which are decoded therefore
+            return self._has_decoded(raw)
+        path = self.curves_path(address)
+        with suppress(OSError):
+            if not has_curves or seal_state(path.read_bytes()) == "intact":
+                return True
+        self.ignored.append(path)
+        return False
+
+    def _has_decoded(self, raw: RawShard) -> bool:
+        shard = self.parsed(raw)
         if shard is None:
             return False
         try:
             self._curve_table(shard)
         except InputError:
-            self.ignored.append(self.curves_path(address))
+            self.ignored.append(self.curves_path(raw.address))
             return False
         return True
 
@@ -160,7 +175,7 @@ class Store:
         address = shard.facts.address
         if shard.curves is not None:
             write_bytes(self.curves_path(address), _parquet(shard.curves.select(CURVE_SCHEMA.names), {}))
-        write_bytes(self.units_path(address), _parquet(shard.table, {_METADATA_KEY: _to_metadata(shard)}))
+        write_bytes(self.units_path(address), shard_bytes(shard))
 
     def read(self, address: ShardAddress) -> StoredShard | None:
         """Return a finished shard without its curves; None if it is missing, damaged or not ours."""
@@ -295,6 +310,11 @@ def curve_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=CURVE_SCHEMA)
 
 
+def shard_bytes(shard: StoredShard) -> bytes:
+    """Return the file of a shard's scores."""
+    return _parquet(shard.table, {_METADATA_KEY: _to_metadata(shard)})
+
+
 def _parquet(table: pa.Table, metadata: Mapping[bytes, bytes]) -> bytes:
     """Return a table as a sealed Parquet file with checksums on its pages."""
     buffer = io.BytesIO()
@@ -322,6 +342,19 @@ def _to_metadata(shard: StoredShard) -> bytes:
         "has_curves": shard.curves is not None,
     }
     return json.dumps(record, allow_nan=False, sort_keys=True).encode()
+
+
+def _curves_of_sealed(raw: RawShard) -> bool | None:
+    """Return whether a shard has curves, without decoding it; None without a seal, or under another's name."""
+    if seal_state(raw.content) != "intact":
+        return None
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(raw.content))
+        record = json.loads((metadata.metadata or {})[_METADATA_KEY])
+        is_ours = record["schema"] == SCHEMA_VERSION and facts_from_json(record["facts"]).address == raw.address
+        return bool(record["has_curves"]) if is_ours and metadata.num_rows else None
+    except _DAMAGE:
+        return None
 
 
 def _from_bytes(content: bytes) -> StoredShard | None:

@@ -19,14 +19,16 @@ from typing import Any
 from bcos_eval import statistics
 from bcos_eval.errors import InputError
 from bcos_eval.store.atomic_write import write_bytes
+from bcos_eval.store.integrity import Finding
 from bcos_eval.store.manifest import cell_recency, planned_units
 from bcos_eval.store.sealed import DamagedFileError, read_sealed_json, sealed_json
 from bcos_eval.store.shards import Store
 
 from . import leaderboard
-from .leaderboard import damaged_notes, older_note, summary
-from .table import LABEL_COLUMNS, Row
+from .leaderboard import current_shards, damaged_notes, leaderboard_rows, older_note, summary
+from .table import LABEL_COLUMNS, LEADERBOARD_COLUMNS, Row, csv_text
 
+LEADERBOARD_NAME = "leaderboard.csv"
 _CACHE = Path("cache", "leaderboard.json")
 
 
@@ -66,6 +68,16 @@ def stored_leaderboard(folders: Sequence[Path]) -> StoredLeaderboard:
         own = [(cell, stores_of) for cell, stores_of in homes.items() if stores_of[0] is store]
         board.add(store, _summaries(store, own))
     return board.finished(stores)
+
+
+def leaderboard_findings(folder: Path) -> Iterator[Finding]:
+    """Yield a finding if the `leaderboard.csv` of a folder is not what its units say, summarised anew."""
+    path = folder / LEADERBOARD_NAME
+    if not path.is_file():
+        return
+    rows = leaderboard_rows(current_shards(Store(folder))[0], planned_units(folder))
+    if path.read_bytes() != csv_text(rows, LEADERBOARD_COLUMNS).encode():
+        yield Finding(path, "does not follow from the stored units; `bcos-eval leaderboard` makes it again.")
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bcos_eval.reports.tables import stored
-from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard_rows
-from bcos_eval.reports.tables.stored import stored_leaderboard
+from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard_rows, write_leaderboard
+from bcos_eval.reports.tables.stored import leaderboard_findings, stored_leaderboard
 from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardAddress, ShardFacts
 from bcos_eval.store.shards import Store, StoredShard, unit_table
 
@@ -151,3 +151,15 @@ def test_a_shard_copied_under_another_name_counts_once(folder):
             f"note: left out '{path.with_name('copy.parquet')}', which is damaged or of another version; "
             "the same `run` computes it again."
         ]
+
+
+def test_a_leaderboard_that_does_not_follow_from_the_units_is_named(folder):
+    path = folder / "leaderboard.csv"
+    assert list(leaderboard_findings(folder)) == []
+    write_leaderboard(stored_leaderboard([folder]).rows, path)
+    assert list(leaderboard_findings(folder)) == []
+    path.write_text(path.read_text().replace("0.4", "0.5"))
+    (finding,) = leaderboard_findings(folder)
+    assert finding.text == (
+        f"'{path}' does not follow from the stored units; `bcos-eval leaderboard` makes it again."
+    )
