@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bcos_eval.errors import InputError
+
+from .digest import dataset_digest
+from .sample import Dataset, Sample
 
 _N_SHOWN = 3
 
@@ -55,6 +59,60 @@ def logits_of_classes(network_names: Sequence[str], dataset_names: Sequence[str]
         name = doubtful[0] if doubtful else "two classes of the dataset"
         raise InputError(f"'{name}' may be several of the network's classes; rename the class folder.")
     return tuple(indices[0] for indices in found)
+
+
+class RelabelledDataset:
+    """A dataset whose labels are a network's logits, found by the names of the classes.
+
+    Args:
+        dataset: With classes that the network knows by name, in any order; they may be a part of its classes.
+        network_names: Name of the class of every logit.
+
+    Raises:
+        InputError: As for `logits_of_classes`.
+    """
+
+    def __init__(self, dataset: Dataset, network_names: Sequence[str]) -> None:
+        self.dataset = dataset
+        self.logits = logits_of_classes(network_names, dataset.class_names)
+        self.name = dataset.name
+        self.class_names = tuple(network_names)
+        self.sample_ids = dataset.sample_ids
+        self.labels = tuple(self.logits[label] for label in dataset.labels)
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether samples come with an object region."""
+        return self.dataset.has_regions
+
+    def digest(self) -> str:
+        """Hex digest that changes when the samples or the order of the network's classes change."""
+        return dataset_digest({"dataset": self.dataset.digest(), "logits": self.logits}, [])
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at a position in dataset order, labelled with a logit."""
+        sample = self.dataset[index]
+        return replace(sample, label=self.logits[sample.label])
+
+
+def in_classes_of(dataset: Dataset, network_names: Sequence[str]) -> Dataset:
+    """Return the dataset with a network's logits as labels; itself where they are its labels already.
+
+    Args:
+        dataset: The dataset.
+        network_names: Name of the class of every logit.
+
+    Raises:
+        InputError: As for `logits_of_classes`.
+    """
+    in_order = tuple(range(len(network_names)))
+    if logits_of_classes(network_names, dataset.class_names) == in_order:
+        return dataset
+    return RelabelledDataset(dataset, network_names)
 
 
 def has_class_names(names: Sequence[str]) -> bool:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from PIL import Image
 from torchvision.models import ResNet18_Weights
 
-from bcos_eval.data.classes import has_class_names, logits_of_classes
+from bcos_eval.data import load_dataset
+from bcos_eval.data.classes import has_class_names, in_classes_of, logits_of_classes
 from bcos_eval.data.imagenette import IMAGENETTE_CLASSES
 from bcos_eval.errors import InputError
 
@@ -55,3 +58,31 @@ def test_a_class_that_may_be_two_logits_is_refused():
     assert refusal(["crane", "eel", "Crane"], ["crane"]) == (
         "'crane' may be several of the network's classes; rename the class folder."
     )
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    for name, colour in (("dog", (9, 0, 0)), ("eel", (0, 9, 0))):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8), colour).save(tmp_path / name / "0.png")
+    return load_dataset("folder", tmp_path, size=8, resize=8)
+
+
+def test_a_dataset_in_the_classes_of_a_network_is_labelled_with_its_logits(dataset):
+    relabelled = in_classes_of(dataset, ["eel", "cat", "Dog"])
+    assert relabelled.labels == (2, 0)
+    assert [relabelled[index].label for index in range(2)] == [2, 0]
+    assert torch.equal(relabelled[0].image, dataset[0].image)
+    assert relabelled.class_names == ("eel", "cat", "Dog")
+    assert (len(relabelled), relabelled.sample_ids, relabelled.name) == (2, dataset.sample_ids, "folder")
+    other_order = in_classes_of(dataset, ["cat", "eel", "dog"])
+    assert len({dataset.digest(), relabelled.digest(), other_order.digest()}) == 3
+
+
+@pytest.mark.parametrize("names", [["dog", "eel"], ["Dog", "EEL"], ["0", "1"]])
+def test_a_dataset_in_the_network_s_order_stays_what_it_is(dataset, names):
+    assert in_classes_of(dataset, names) is dataset
+
+
+def test_a_part_of_a_network_s_classes_that_begin_alike_is_relabelled(dataset):
+    assert in_classes_of(dataset, ["dog", "eel", "fox"]).class_names == ("dog", "eel", "fox")
