@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bcos_eval.contract.stimulus import Counterfactuals
 from bcos_eval.errors import InputError
 
 from .digest import dataset_digest
-from .sample import Dataset, Sample
+from .sample import CounterfactualDataset, Dataset, Sample
 
 _N_SHOWN = 3
 
@@ -99,6 +100,16 @@ class RelabelledDataset:
         return replace(sample, label=self.logits[sample.label])
 
 
+class RelabelledScenes(RelabelledDataset):
+    """The same for a dataset that can show its scenes without one of their parts."""
+
+    dataset: CounterfactualDataset
+
+    def counterfactuals(self, index: int) -> Counterfactuals:
+        """The scene at a position in dataset order, without each of its parts in turn."""
+        return self.dataset.counterfactuals(index)
+
+
 def in_classes_of(dataset: Dataset, network_names: Sequence[str]) -> Dataset:
     """Return the dataset with a network's logits as labels; itself where they are its labels already.
 
@@ -112,6 +123,8 @@ def in_classes_of(dataset: Dataset, network_names: Sequence[str]) -> Dataset:
     in_order = tuple(range(len(network_names)))
     if logits_of_classes(network_names, dataset.class_names) == in_order:
         return dataset
+    if isinstance(dataset, CounterfactualDataset):
+        return RelabelledScenes(dataset, network_names)
     return RelabelledDataset(dataset, network_names)
 
 

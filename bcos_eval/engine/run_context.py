@@ -9,6 +9,7 @@ from bcos_eval.contract.explained_model import Memory
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset, load_dataset
+from bcos_eval.data.classes import has_class_names, in_classes_of
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.errors import InputError
 from bcos_eval.models import load_model
@@ -49,6 +50,7 @@ class RunContext:
         self.device = choose_device(request.device)
         self._given_dataset = dataset
         self._networks: dict[str, Network] = dict(networks or {})
+        self._relabelled: dict[tuple[tuple[str, ...], int], Dataset] = {}
         self._datasets: dict[EvaluationTransform, Dataset] = {}
         self._pools: dict[str, Pool] = {}
         self._taken: set[tuple[str, StimulusKind]] = set()
@@ -71,13 +73,20 @@ class RunContext:
         return self._memories.setdefault(model, Memory())
 
     def dataset(self, model: str) -> Dataset:
-        """Return the dataset with images of the size that a model was made for.
+        """Return the dataset with images of the size that a model was made for, labelled with the model's logits.
+
+        Classes are found by their names where the model has some; else their number has to be the same.
 
         Raises:
             InputError: If it cannot be loaded or has other classes than the model.
         """
         network = self.network(model)
         data = self._given_dataset or self._dataset_shown_by(EvaluationTransform.for_network(network))
+        names = tuple(getattr(network, "class_names", ()))
+        if len(names) == network.num_classes and has_class_names(names):
+            if (names, id(data)) not in self._relabelled:
+                self._relabelled[names, id(data)] = in_classes_of(data, names)
+            return self._relabelled[names, id(data)]
         if len(data.class_names) != network.num_classes:
             raise InputError(
                 f"model '{model}' tells {network.num_classes} classes apart and dataset '{data.name}' has "

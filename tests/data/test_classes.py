@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 
-from bcos_eval.data import load_dataset
+from bcos_eval.data import CounterfactualDataset, load_dataset
 from bcos_eval.data.classes import has_class_names, in_classes_of, logits_of_classes
 from bcos_eval.data.imagenette import IMAGENETTE_CLASSES
 from bcos_eval.errors import InputError
@@ -86,3 +86,11 @@ def test_a_dataset_in_the_network_s_order_stays_what_it_is(dataset, names):
 
 def test_a_part_of_a_network_s_classes_that_begin_alike_is_relabelled(dataset):
     assert in_classes_of(dataset, ["dog", "eel", "fox"]).class_names == ("dog", "eel", "fox")
+
+
+def test_relabelled_scenes_still_go_without_their_parts():
+    shapes = load_dataset("shapes")
+    relabelled = in_classes_of(shapes, shapes.class_names[::-1])
+    assert isinstance(relabelled, CounterfactualDataset)
+    assert relabelled[3].label == 15 - shapes[3].label
+    assert torch.equal(relabelled.counterfactuals(3).images, shapes.counterfactuals(3).images)
