@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .names import registered_name, registered_names
+from .names import registered_name, registered_names, registered_settings
 from .parameter_types import SEED, device_option
 from .pictures import picture_files, picture_places
 
@@ -70,7 +70,7 @@ def explain_command(
         require_writable(path.parent)
     note = functools.partial(click.echo, err=True)
     network = load_explained_model(model, weights, dataset, data_dir, choose_device(device), note)
-    chosen = methods_for(network, methods, param, note)
+    chosen = methods_for(network, methods, registered_settings(param), note)
     for path, files in places.items():
         rows = [row for file in files for row in explain_image(network, file, chosen, target, seed)]
         save_explanation_picture(rows, path)

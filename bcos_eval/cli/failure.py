@@ -10,6 +10,8 @@ from pathlib import Path
 
 from bcos_eval.version import __version__
 
+from .stored import DEFAULT_OUT
+
 LOG_NAME = "error.log"
 _OUT = "--out"
 
@@ -17,8 +19,8 @@ _OUT = "--out"
 def report_failure(error: BaseException, arguments: Sequence[str]) -> str:
     """Write the traceback to a log file, and return the line that says so.
 
-    The file lies in the folder of `--out`, where there is one, else in the system's temporary folder; an
-    earlier error there is kept above the new one.
+    The file lies in the folder of `--out`, or of results, where there is one, else in the system's temporary
+    folder; an earlier error there is kept above the new one.
     """
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     for folder in (_out_folder(arguments), Path(tempfile.gettempdir())):
@@ -28,8 +30,8 @@ def report_failure(error: BaseException, arguments: Sequence[str]) -> str:
                 log.write(_entry(error, arguments))
         except OSError:
             continue
-        return f"{reason}; this is a fault of bcos-eval {__version__}, please report it with '{path}'."
-    return f"{reason}; this is a fault of bcos-eval {__version__}, please report it."
+        return f"unexpected {reason}; the traceback is in '{path}', please report it."
+    return f"unexpected {reason}; its traceback could not be written anywhere."
 
 
 def _out_folder(arguments: Sequence[str]) -> Path:
@@ -39,7 +41,7 @@ def _out_folder(arguments: Sequence[str]) -> Path:
         if name == _OUT:
             place = Path(value if equals else following)
             return place if place.is_dir() else place.parent
-    return Path(tempfile.gettempdir())
+    return DEFAULT_OUT if DEFAULT_OUT.is_dir() else Path(tempfile.gettempdir())
 
 
 def _entry(error: BaseException, arguments: Sequence[str]) -> str:

@@ -33,13 +33,16 @@ _NOTES: Mapping[str, str] = {
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice([*KINDS, "suites"]))
+@click.argument("kind", metavar="KIND", type=click.Choice([*KINDS, "suites"]))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option(
     "--all", "with_others", is_flag=True, help="Also torchvision's networks that are known by name only."
 )
 def list_command(kind: str, as_json: bool, with_others: bool) -> None:
-    """List what is registered."""
+    """List what is registered.
+
+    KIND is models, methods, metrics, datasets, or suites, which are groups of names.
+    """
     known = catalogue()
     rows = list(suite_rows(known)) if kind == "suites" else known.rows(kind)
     if with_others and kind == "models":

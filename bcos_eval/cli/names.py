@@ -77,6 +77,22 @@ def registered_name(kind: Kind, text: str) -> str:
     return names[0]
 
 
+def registered_settings(settings: Iterable[str]) -> tuple[str, ...]:
+    """Return settings `OWNER.KEY=VALUE` with the registered names of their owners, however these are spelt.
+
+    Owners that are not registered stay: those of the user's own files, and those that will be refused.
+    """
+    rows = [row for kind in ("methods", "metrics") for row in catalogue().rows(kind)]
+    spellings = dict(_spellings(rows))
+
+    def registered(setting: str) -> str:
+        path, equals, value = setting.partition("=")
+        owner, dot, key = path.rpartition(".")
+        return f"{spellings.get(plain_spelling(owner), owner)}{dot}{key}{equals}{value}"
+
+    return tuple(map(registered, settings))
+
+
 def all_names(kind: Kind) -> tuple[str, ...]:
     """Return every registered name, of metrics with and without presets."""
     return tuple(_known(catalogue().rows(f"{kind}s")))

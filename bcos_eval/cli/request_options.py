@@ -12,7 +12,7 @@ from bcos_eval.errors import InputError, unknown_name
 
 from .catalogue import catalogue
 from .config_file import read_config
-from .names import all_names, registered_models, registered_name, registered_names
+from .names import all_names, registered_models, registered_name, registered_names, registered_settings
 from .parameter_types import SEED, device_option
 from .stored import DEFAULT_OUT, echo_note
 
@@ -106,13 +106,14 @@ def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, 
     methods = registered_names("method", options["method"])
 
     config_settings = _config_settings()
+    settings = registered_settings(options["param"])
 
     from bcos_eval.engine.request import RunRequest
     from bcos_eval.user_code.model import models_named
 
     models, model_files = models_named(given_models)
     if not methods and not model_files:
-        _refuse_settings_of_unused_defaults(options["param"], models)
+        _refuse_settings_of_unused_defaults(settings, models)
     return RunRequest(
         models=models,
         metrics=metrics,
@@ -127,7 +128,7 @@ def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, 
         pool=options["pool"],
         fail_fast=options.get("fail_fast", False),
         retry_failed=options.get("retry_failed", False),
-        settings=tuple(options["param"]),
+        settings=settings,
         config_settings=config_settings,
         weights=weights_by_model(options["weights"], models, model_files),
         model_files=model_files,
@@ -141,7 +142,8 @@ def _config_settings() -> tuple[str, ...]:
         InputError: If one speaks of what does not exist.
     """
     context = click.get_current_context(silent=True)
-    settings: tuple[str, ...] = context.meta.get(_CONFIG_SETTINGS, ()) if context is not None else ()
+    given: tuple[str, ...] = context.meta.get(_CONFIG_SETTINGS, ()) if context is not None else ()
+    settings = registered_settings(given)
     known = {*all_names("method"), *all_names("metric")}
     for setting in settings:
         # Entries of the user's own files are called `file.name`.

@@ -15,7 +15,6 @@ from bcos_eval.cli.main import COMMANDS, bcos_eval, main
 from bcos_eval.data import DatasetInfo
 from bcos_eval.data import registry as data_registry
 from bcos_eval.models import ModelInfo
-from bcos_eval.version import __version__
 
 GRIDS = ("--param", "grid_pg.n=2")
 
@@ -195,6 +194,10 @@ OK = ("--model", "bcos_toy", "--metric", "energy_pg")
             "Invalid value for '--device': there is no device 'gpu'; give auto, cpu, cuda or cuda:1, ….",
         ),
         (
+            (*OK, "--method", "IG", "--param", "Integrated-Gradients.n_step=5"),
+            "--param intgrad.n_step=5: 'intgrad' has no parameter 'n_step'; allowed: …",
+        ),
+        (
             (*OK, "--param", "lime.n_samples=5"),
             "--param lime.n_samples=5: 'lime' is not part of this run, which has bcos; add --method lime.",
         ),
@@ -232,8 +235,8 @@ def test_a_bug_is_told_in_one_line_logged_and_keeps_what_was_stored(run, monkeyp
     code, out, err = run("--model", "bcos_toy", "--metric", "pointing_game", "--quiet")
     assert (code, out) == (1, "")
     assert err == (
-        f"error: ZeroDivisionError: division by zero; this is a fault of bcos-eval {__version__}, "
-        f"please report it with '{folder}/error.log'.\n"
+        "error: unexpected ZeroDivisionError: division by zero; the traceback is in "
+        f"'{folder}/error.log', please report it.\n"
     )
     log = (folder / "error.log").read_text()
     assert "bcos-eval run --dataset toy" in log
