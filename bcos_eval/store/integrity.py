@@ -115,7 +115,7 @@ def sampled_units(root: Path, n: int, seed: int = 0) -> list[SampledUnit]:
     return drawn
 
 
-def _checked(root: Path, path: Path, check: Callable[[Path, Path], None]) -> Iterator[Finding]:
+def _checked(root: Path, path: Path, check: Callable[[Path, Path], object]) -> Iterator[Finding]:
     try:
         check(root, path)
     except (DamagedFileError, InputError, OSError):
@@ -143,12 +143,12 @@ def _check_json(_root: Path, path: Path) -> None:
     read_sealed_json(path, unsealed=True)
 
 
-_CHECKS: Mapping[tuple[str, str], Callable[[Path, Path], None]] = {
+_CHECKS: Mapping[tuple[str, str], Callable[[Path, Path], object]] = {
     ("units", ".parquet"): _check_units,
     ("curves", ".parquet"): _check_curves,
-    ("examples", ".npz"): lambda _, path: load_example_file(path) and None,
-    ("aggatt", ".npz"): lambda _, path: load_aggregate(path) and None,
-    ("pools", ".npz"): lambda _, path: load_arrays(path) and None,
+    ("examples", ".npz"): lambda _, path: load_example_file(path),
+    ("aggatt", ".npz"): lambda _, path: load_aggregate(path),
+    ("pools", ".npz"): lambda _, path: load_arrays(path),
     ("cache", ".json"): _check_json,
     (RECORDS_FOLDER, ".json"): _check_json,
     (MANIFEST_NAME, ".json"): _check_json,
