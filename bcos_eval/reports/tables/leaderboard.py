@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
@@ -62,18 +63,19 @@ def stored_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
     """Return one row per distinct unit: the contract columns, `chance`, `direction`, `pool` and `cell`."""
     import pandas as pd
 
-    frames = [
-        shard.units.assign(
-            chance=np.asarray(shard.chance, dtype=np.float64),
-            direction=shard.facts.metric.direction,
-            pool=shard.facts.image_pool,
-            cell=shard.facts.address.cell,
-        )
-        for shard in shards
-    ]
-    if not frames:
+    kept = list(shards)
+    if not kept:
         return pd.DataFrame(columns=[*LABEL_COLUMNS, "stimulus", "unit", "cell"])
-    units = pd.concat(frames, ignore_index=True)
+    lengths = [shard.table.num_rows for shard in kept]
+    units = pa.concat_tables([shard.table for shard in kept]).to_pandas()
+    units["chance"] = np.concatenate([np.asarray(shard.chance, dtype=np.float64) for shard in kept])
+    shared = {
+        "direction": [shard.facts.metric.direction for shard in kept],
+        "pool": [shard.facts.image_pool for shard in kept],
+        "cell": [shard.facts.address.cell for shard in kept],
+    }
+    for column, values in shared.items():
+        units[column] = pd.Series(np.repeat(values, lengths), dtype=str)
     return units.drop_duplicates(["cell", "stimulus", "unit"]).reset_index(drop=True)
 
 

@@ -7,6 +7,7 @@ import pytest
 from bcos_eval.reports.tables import stored
 from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard_rows, write_leaderboard
 from bcos_eval.reports.tables.stored import leaderboard_findings, stored_leaderboard
+from bcos_eval.reports.tables.table import readable_columns
 from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardAddress, ShardFacts
 from bcos_eval.store.shards import Store, StoredShard, unit_table
 
@@ -163,3 +164,26 @@ def test_a_leaderboard_that_does_not_follow_from_the_units_is_named(folder):
     assert finding.text == (
         f"'{path}' does not follow from the stored units; `bcos-eval leaderboard` makes it again."
     )
+
+
+def test_two_equal_runs_write_the_same_leaderboard_byte_for_byte(toy_run, tmp_path):
+    texts = []
+    for name in ("one", "two"):
+        toy_run(root=tmp_path / name, methods=("ixg", "random"))
+        path = tmp_path / name / "leaderboard.csv"
+        write_leaderboard(stored_leaderboard([path.parent]).rows, path)
+        texts.append(path.read_bytes())
+    assert texts[0] == texts[1]
+    assert texts[0].count(b"\n") == 5
+
+
+def test_partial_results_look_partial(toy_run, toy_dataset):
+    toy_run.dataset = toy_dataset(n_per_class=10)  # 60 single images make two shards
+    toy_run(metrics=("energy_pg",), n_samples=60)
+    store = Store(toy_run.root)
+    (row,) = stored_leaderboard([store.root]).rows
+    assert row["n"] == row["n_planned"] == 60
+    store.units_path(next(store.addresses())).unlink()
+    (row,) = stored_leaderboard([store.root]).rows
+    assert row["n"] in (10, 50)
+    assert readable_columns([row])["n"] == [f"{row['n']}{'*' if row['n'] < 30 else ''} of 60"]
