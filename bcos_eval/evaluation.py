@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from torch import nn
 
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Param
-from bcos_eval.data import Dataset, load_dataset
+from bcos_eval.data import ArrayDataset, Dataset, load_dataset
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.engine.choice import ParamSetting
 from bcos_eval.engine.progress import Progress
@@ -49,7 +50,7 @@ def evaluate(
     metrics: GivenNames,
     methods: GivenNames = (),
     *,
-    dataset: str | Dataset = DEFAULT_DATASET,
+    dataset: str | Dataset | tuple[Any, ...] = DEFAULT_DATASET,
     data_dir: Path | str | None = None,
     n_samples: int = DEFAULT_N_SAMPLES,
     seed: int = 0,
@@ -71,7 +72,8 @@ def evaluate(
             list of such; or functions by the name they get, `{"mine": function}`.
         methods: Explainers, likewise; functions are `(model, images, targets, *, seed, …) -> maps (B, K, H, W)`.
             None stands for `bcos` on B-cos models and `gradcam`, `intgrad`, `lime` on others.
-        dataset: A registered name, or a dataset of your own.
+        dataset: A registered name; a dataset of your own; or arrays or tensors `(images, labels)` or
+            `(images, labels, masks)`, see `bcos_eval.data.ArrayDataset`.
         data_dir: Folder of a named dataset.
         n_samples: At most so many stimuli of each kind.
         seed: Seed of every random draw.
@@ -100,7 +102,7 @@ def evaluate(
             model_files=model_files,
             metrics=tuple(given_metrics(metrics)),
             methods=tuple(given_explainers(methods)),
-            dataset=dataset if isinstance(dataset, str) else dataset.name,
+            dataset=dataset if isinstance(dataset, str) else str(data and data.name),
             data_dir=None if data_dir is None else Path(data_dir),
             n_samples=n_samples,
             seed=seed,
@@ -131,8 +133,16 @@ def _own_modules(model: Names | nn.Module | Mapping[str, nn.Module]) -> Mapping[
     return model if isinstance(model, Mapping) else {}
 
 
-def _dataset(dataset: str | Dataset, data_dir: Path | str | None, own: Mapping[str, nn.Module]) -> Dataset | None:
+def _dataset(
+    dataset: str | Dataset | tuple[Any, ...], data_dir: Path | str | None, own: Mapping[str, nn.Module]
+) -> Dataset | None:
     """The dataset where it is given or own modules must fit it; None leaves it to the run."""
+    if isinstance(dataset, tuple):
+        if len(dataset) not in (2, 3):
+            raise InputError(
+                f"dataset has {len(dataset)} entries; give (images, labels) or (images, labels, masks)."
+            )
+        return ArrayDataset(*dataset)
     if not isinstance(dataset, str):
         return dataset
     if not own:

@@ -64,3 +64,24 @@ def test_an_unknown_name_is_refused_with_near_matches(toy_dataset):
 def test_results_are_kept_where_asked(toy_network, toy_dataset, tmp_path):
     evaluate(toy_network(), "energy_pg", dataset=toy_dataset(), n_samples=6, out=tmp_path / "mine")
     assert (tmp_path / "mine" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("as_numpy", [False, True])
+def test_tensors_and_arrays_score_as_the_dataset_they_come_from(toy_network, toy_dataset, as_numpy):
+    toy, dataset = toy_network(is_bcos=False), toy_dataset()
+    samples = [dataset[index] for index in range(len(dataset))]
+    arrays = (
+        torch.stack([sample.image for sample in samples]),
+        torch.tensor([sample.label for sample in samples]),
+        torch.stack([sample.region for sample in samples]),
+    )
+    given = tuple(array.numpy() for array in arrays) if as_numpy else arrays
+    asked = {"metrics": "energy_pg", "methods": "ixg", "n_samples": 6}
+    scores = evaluate(toy, dataset=given, **asked).units["score"]
+    pd.testing.assert_series_equal(scores, evaluate(toy, dataset=dataset, **asked).units["score"])
+
+
+def test_tuples_of_another_length_are_refused(toy_network):
+    message = r"^dataset has 1 entries; give \(images, labels\) or \(images, labels, masks\)\.$"
+    with pytest.raises(InputError, match=message):
+        evaluate(toy_network(is_bcos=False), metrics="energy_pg", methods="ixg", dataset=(torch.rand(1, 3, 8, 8),))

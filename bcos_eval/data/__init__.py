@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bcos_eval.contract.stimulus import Counterfactuals, Stimulus
 
+from .arrays import ArrayDataset
 from .registry import DATASETS, DatasetInfo, load_dataset
 from .sample import CounterfactualDataset, Dataset, Sample
 
 __all__ = [
     "DATASETS",
+    "ArrayDataset",
     "CounterfactualDataset",
     "Counterfactuals",
     "Dataset",

@@ -230,10 +230,10 @@ def _coco(path: Path) -> _Listed:
 class _XmlFiles:
     """One XML file per image, as in ILSVRC's `val/ILSVRC2012_val_00000001.xml`; read when asked for."""
 
-    def __init__(self, folder: Path, *, first_pixel: int) -> None:
+    def __init__(self, folder: Path, *, first_pixel: int, files: Sequence[Path] = ()) -> None:
         self._folder = folder
         self._first_pixel = first_pixel
-        files = sorted(folder.rglob("*.xml"))
+        files = files or sorted(folder.rglob("*.xml"))
         n_of_stem = Counter(path.stem for path in files)
         # By the image's name; two classes may use the same one, and then the folder has to be named too.
         self._files = {path.stem: path for path in files if n_of_stem[path.stem] == 1}
@@ -270,6 +270,21 @@ class _XmlFiles:
         files = sorted(set(self._files.values()))
         names = [path.relative_to(self._folder).as_posix() for path in files]
         return list(zip(names, file_digests(files), strict=True))
+
+
+def voc_objects(path: Path) -> dict[str, Boxes]:
+    """Return the boxes of every class in one of PASCAL VOC's XML files, without difficult objects.
+
+    Raises:
+        InputError: If it cannot be parsed.
+    """
+    source = _XmlFiles(path.parent, first_pixel=1, files=[path])
+    try:
+        names = [found.findtext("name", "") for found in ElementTree.parse(path).getroot().iter("object")]
+    except (OSError, ElementTree.ParseError) as error:
+        raise InputError(f"cannot read the boxes in '{path}' ({error}); restore or remove the file.") from error
+    boxes = {name: source.find(path.stem, name) for name in dict.fromkeys(names)}
+    return {name: found for name, found in boxes.items() if found is not None}
 
 
 def _box(values: Sequence[str | float]) -> Box:

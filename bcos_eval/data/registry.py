@@ -51,6 +51,7 @@ class DatasetInfo:
         folders: Names of its folder under `$BCOS_EVAL_DATA`, in order of preference; empty if it is embedded.
         needs: What its directory holds; empty if it is embedded.
         regions: Where the objects' places come from, in words; empty if the dataset always knows them or never.
+        fetched: Whether torchvision fetches it where it is missing.
         licence: What weights trained on it may be used for, as far as its images decide; empty where that is for
             the user to judge.
     """
@@ -60,6 +61,7 @@ class DatasetInfo:
     folders: tuple[str, ...] = ()
     needs: str = ""
     regions: str = ""
+    fetched: bool = False
     licence: str = ""
 
     @property
@@ -147,6 +149,8 @@ def _directory(info: DatasetInfo, data_dir: Path | None) -> Path:
     found = usual_folder(info, Path(root)) if root else None
     if found is not None:
         return found
+    if info.fetched and root:
+        return Path(root) / info.folders[0]
     where = f"${DATA_VARIABLE}/{info.folders[0]} does not exist" if root else f"${DATA_VARIABLE} is not set"
     raise InputError(f"dataset '{info.name}' needs its files, and {where}; pass --data-dir: {info.needs}.")
 
@@ -226,6 +230,36 @@ def _imagenette(directory: Path, split: Split, options: DatasetOptions) -> Datas
     from .imagenette import ImagenetteDataset
 
     return ImagenetteDataset(directory, split=split, transform=options.transform)
+
+
+@register_dataset(
+    DatasetInfo(
+        "cifar10",
+        "CIFAR-10, 32×32 photographs, fetched by torchvision; no regions",
+        folders=("cifar10", "cifar-10"),
+        needs="torchvision's folder of CIFAR-10, with cifar-10-batches-py/",
+        fetched=True,
+    )
+)
+def _cifar10(directory: Path, split: Split, _: DatasetOptions) -> Dataset:
+    from .torchvision_sets import Cifar10
+
+    return Cifar10(directory, split=split)
+
+
+@register_dataset(
+    DatasetInfo(
+        "voc2007",
+        "PASCAL VOC 2007, photographs with boxes, one sample per class in a photograph, fetched by torchvision",
+        folders=("voc2007", "VOC2007"),
+        needs="torchvision's folder of PASCAL VOC 2007, with VOCdevkit/VOC2007/",
+        fetched=True,
+    )
+)
+def _voc2007(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
+    from .torchvision_sets import Voc2007
+
+    return Voc2007(directory, split=split, transform=options.transform)
 
 
 @register_dataset(
