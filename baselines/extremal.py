@@ -63,9 +63,6 @@ def extremal_perturbation(
         sigma: Radius in pixels within which a mask is smooth.
     """
     shares = _shares(areas)
-    for name, value in (("n_steps", n_steps), ("step", step), ("sigma", sigma)):
-        if value <= 0:
-            raise InputError(f"extremal.{name}={value} is not allowed; use a number above 0")
     maps = []
     for image, wanted in zip(images, targets, strict=True):
         size = (image.shape[-2], image.shape[-1])

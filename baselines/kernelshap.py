@@ -8,11 +8,10 @@ from torch import Tensor
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Count
-from bcos_eval.errors import InputError
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS
-from .superpixels import KERNEL_SIZE, masked_logits, superpixels
+from .lime import KERNEL_SIZE, masked_logits, superpixels
 
 
 @register_explainer(
@@ -48,12 +47,10 @@ def kernel_shap(
         kernel_size: Width of quickshift's kernel, as for `lime`.
         batch_pixels: Pixels that go through the network at once.
     """
-    if n_samples < 1:
-        raise InputError(f"kernelshap.n_samples={n_samples} is not allowed; use 1 or more")
     maps = []
     for image, wanted in zip(images, targets, strict=True):
         encoded = model.encode(image[None])[0]
-        segments = superpixels(encoded, kernel_size=kernel_size)
+        segments = superpixels(encoded, image, kernel_size=kernel_size)
         generator = derived_generator(seed, "kernelshap", image_key(image))
         keep, weights = coalitions(int(segments.max()) + 1, n_samples, generator)
         logits = masked_logits(model, encoded, segments, keep.to(segments.device), batch_pixels)

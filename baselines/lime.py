@@ -1,26 +1,35 @@
-"""LIME for images: a weighted linear regression on the presence of superpixels."""
+"""LIME for images: a weighted linear regression on the presence of superpixels; images without some of them."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 import torch
+from skimage.segmentation import quickshift
 from torch import Tensor
 
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Count, Range
-from bcos_eval.errors import InputError
 from bcos_eval.seeding import derived_generator, image_key
 
-from .batching import FORWARD_BATCH_PIXELS
-from .superpixels import KERNEL_SIZE, masked_logits, superpixels
+from .batching import FORWARD_BATCH_PIXELS, batches
 
 _N_TOP = 5
 
 # Settings of the `lime` package (LimeImageExplainer, LimeBase).
 _KERNEL_WIDTH = 0.25
 _RIDGE = 1.0
+
+# Source: B-cos-v2, explainers/lime.py; also the defaults of the `lime` package.
+KERNEL_SIZE = 4
+_MAX_DISTANCE = 200
+_COLOUR_RATIO = 0.2
+# Numbers of input channels of which the first three are colours: standard and B-cos networks.
+_COLOUR_INPUTS = (3, 6)
+
+# Quickshift breaks ties by noise; a fixed seed makes the superpixels a function of the image alone.
+_TIE_SEED = 42
 
 
 @register_explainer(
@@ -59,12 +68,10 @@ def lime(
             the signed weight of its superpixel.
         batch_pixels: Pixels that go through the network at once.
     """
-    if n_samples < 2:
-        raise InputError(f"lime.n_samples={n_samples} is not allowed; use 2 or more")
     maps = []
     for image, wanted in zip(images, targets, strict=True):
         encoded = model.encode(image[None])[0]
-        segments = superpixels(encoded, kernel_size=kernel_size)
+        segments = superpixels(encoded, image, kernel_size=kernel_size)
         generator = derived_generator(seed, "lime", image_key(image))
         keep = presence_samples(n_samples, int(segments.max()) + 1, generator).to(segments.device)
         logits = masked_logits(model, encoded, segments, keep, batch_pixels)
@@ -106,7 +113,79 @@ def lime_weights(keep: Tensor, responses: Tensor) -> Tensor:
 
 
 def top_superpixels(weights: Tensor) -> Tensor:
-    """Return 1 for the five highest positive weights of each row of `(K, S)`, else 0; ties go to lower indices."""
+    """Return 1 for the five highest positive weights of each row of `(K, S)`, else 0; ties go to lower indices.
+
+    A row with NaN is NaN.
+    """
     order = weights.argsort(dim=1, descending=True, stable=True)[:, :_N_TOP]
     marked = torch.zeros_like(weights).scatter_(1, order, 1.0)
-    return marked * (weights > 0)
+    undefined = weights.isnan().any(1, keepdim=True)
+    return (marked * (weights > 0)).masked_fill(undefined, torch.nan)
+
+
+def superpixels(encoded: Tensor, image: Tensor, *, kernel_size: int = KERNEL_SIZE) -> Tensor:
+    """Return the quickshift superpixel of every pixel, `(H, W)`, int64 in 0 … S − 1.
+
+    A larger `kernel_size` gives fewer superpixels; with 4 a photograph of 64 × 64 pixels falls into about five.
+
+    Args:
+        encoded: Network input `(C, H, W)`. Of 3 or 6 channels the first three are segmented, as the B-cos code
+            does: the raw image for a B-cos network, the standardised one for a standard network, whose superpixels
+            therefore differ.
+        image: Pixels `(3, H, W)`; segmented where the network's input is no picture in three colours.
+        kernel_size: Width of quickshift's kernel in pixels.
+    """
+    colours = encoded[:3] if len(encoded) in _COLOUR_INPUTS else image
+    picture = colours.detach().permute(1, 2, 0).double().cpu().numpy()
+    labels = quickshift(  # type: ignore[no-untyped-call] # skimage ships no type information
+        picture, kernel_size=kernel_size, max_dist=_MAX_DISTANCE, ratio=_COLOUR_RATIO, rng=_TIE_SEED
+    )
+    _, dense = torch.from_numpy(labels).unique(return_inverse=True)
+    return dense.to(encoded.device)
+
+
+def mean_colours(encoded: Tensor, segments: Tensor) -> Tensor:
+    """Return the input `(C, H, W)` with every pixel set to the mean of its superpixel.
+
+    The mean is taken in encoded space; both encodings are affine, so it is the mean colour in pixels too.
+    """
+    flat, index = encoded.flatten(1).double(), segments.flatten()
+    n_segments = int(index.max()) + 1
+    sums = flat.new_zeros(len(flat), n_segments).index_add_(1, index, flat)
+    means = sums / index.bincount(minlength=n_segments)
+    return means[:, index].view_as(encoded).to(encoded.dtype)
+
+
+def without_superpixels(encoded: Tensor, fill: Tensor, segments: Tensor, keep: Tensor) -> Tensor:
+    """Return the input with superpixels replaced by the fill where `keep` is False.
+
+    Args:
+        encoded: `(C, H, W)`.
+        fill: `(C, H, W)`.
+        segments: Superpixel of every pixel, `(H, W)`.
+        keep: `(n, S)`, bool.
+
+    Returns:
+        `(n, C, H, W)`.
+    """
+    return torch.where(keep[:, segments][:, None], encoded, fill)
+
+
+def masked_logits(model: Network, encoded: Tensor, segments: Tensor, keep: Tensor, batch_pixels: int) -> Tensor:
+    """Return the logits `(n, classes)` of images with superpixels set to their mean colour.
+
+    Args:
+        model: Frozen network.
+        encoded: `(C, H, W)`.
+        segments: Superpixel of every pixel, `(H, W)`.
+        keep: False for the superpixels to remove, `(n, S)` bool.
+        batch_pixels: Pixels that go through the network at once.
+    """
+    fill = mean_colours(encoded, segments)
+    with torch.no_grad():
+        return torch.cat(
+            [
+                model(without_superpixels(encoded, fill, segments, keep[part]))
+                for part in batches(len(keep), segments.numel(), batch_pixels)
+            ]
+        )

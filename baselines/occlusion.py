@@ -10,7 +10,6 @@ from torch import Tensor
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Count
-from bcos_eval.errors import InputError
 
 from .batching import FORWARD_BATCH_PIXELS, batches
 
@@ -47,9 +46,6 @@ def occlusion(
         stride: Distance of neighbouring squares in pixels.
         batch_pixels: Pixels that go through the network at once.
     """
-    for name, value in (("size", size), ("stride", stride)):
-        if value < 1:
-            raise InputError(f"occlusion.{name}={value} is not allowed; use 1 or more")
     squares = windows(images.shape[-2], images.shape[-1], size, stride)
     encoded = model.encode(images)
     with torch.no_grad():

@@ -11,7 +11,6 @@ from torch import Tensor
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Count, OpenFraction, Range
-from bcos_eval.errors import InputError
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS, batches
@@ -50,7 +49,6 @@ def rise(
         keep_probability: Chance of a cell to be kept, in (0, 1].
         batch_pixels: Pixels that go through the network at once.
     """
-    _check(n_masks, n_cells, keep_probability)
     maps = []
     with torch.no_grad():
         for image, wanted in zip(images, targets, strict=True):
@@ -129,14 +127,3 @@ def _weighted_masks(
         probabilities = model.probability(model(masks[:, None] * encoded))[:, targets]
         total += torch.einsum("nk,nhw->khw", probabilities, masks)
     return total
-
-
-def _check(n_masks: int, n_cells: int, keep_probability: float) -> None:
-    if n_masks < 1:
-        raise InputError(f"rise.n_masks={n_masks} is not allowed; use 1 or more")
-    if n_cells < 2:
-        raise InputError(f"rise.n_cells={n_cells} is not allowed; use 2 or more")
-    if not 0 < keep_probability <= 1:
-        raise InputError(
-            f"rise.keep_probability={keep_probability} is not allowed; use a number above 0 and at most 1"
-        )

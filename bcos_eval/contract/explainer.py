@@ -29,8 +29,8 @@ class Need:
 
     Attributes:
         summary: What is needed, for tables: "a B-cos network".
-        refusal: Maps a network and the explainer's parameters to what is missing and what to do instead; None if
-            nothing is.
+        refusal: Maps a network and the explainer's parameters to what is missing and what to do instead, in which
+            METHOD stands for the explainer's name; None if nothing is missing.
     """
 
     summary: str
@@ -152,7 +152,7 @@ class Explainer:
         device = device_of(model)
         precision = FLOAT32 if "precision" in self.info.defaults else str(params.pop("precision", FLOAT32))
         with frozen(model), torch.enable_grad(), passes_in(precision, device):
-            maps = self.attribute(model, images.to(device), targets.to(device), **draws, **params)
+            maps = self.attribute(model, images.detach().to(device), targets.to(device), **draws, **params)
         return maps.detach().float()
 
     def check(self, model: Network, params: Mapping[str, Param]) -> None:
@@ -166,7 +166,7 @@ class Explainer:
         for need in self.info.needs:
             refusal = need.refusal(model, params)
             if refusal is not None:
-                raise IncompatibleError(f"method '{self.info.name}' {refusal}")
+                raise IncompatibleError(f"method '{self.info.name}' {refusal.replace('METHOD', self.info.name)}")
 
     def checked(self, params: Mapping[str, Any]) -> dict[str, Param]:
         """Return parameters in the types of their defaults.

@@ -15,7 +15,7 @@ from .exactness import in_float64
 from .explained_model import ExplainedModel
 from .params import Limits, Owner, Param, Range, limits_of
 from .shapes import require_batch_shapes
-from .statuses import Statuses
+from .statuses import Status, Statuses
 from .stimulus import Counterfactuals
 
 Direction = Literal["higher", "lower"]
@@ -88,12 +88,15 @@ class Scored:
         chance: Chance level of each unit `(B, K)`, float64; NaN where unknown.
         curves: What a figure needs beyond the score `(B, K, T)`, float64: model outputs along the perturbation, or
             a small map row by row; None for metrics without.
+        tied: Share of the map's pixels that are equal to another one, `(B, K)` float64 in [0, 1]: how much of the
+            score a tie order decides; None for metrics that order nothing.
     """
 
     values: Tensor
     status: Statuses
     chance: Tensor
     curves: Tensor | None = None
+    tied: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,9 @@ class Metric:
     ) -> Scored:
         """Score B stimuli with K targets each.
 
+        A score that is NaN or infinite never has the status `ok`: where the scoring function found nothing wrong
+        with the map, the network gave NaN or infinity on the way, and the score is NaN with status `nonfinite`.
+
         Raises:
             ValueError: If shapes or types do not match, a parameter is unknown or not allowed, or the model or the
                 scenes without their parts are missing.
@@ -177,7 +183,7 @@ class Metric:
                 "with scenes that lack a part: pass counterfactuals=…, one entry per image."
             )
         batch = Batch(exact, images, targets, regions.to(exact.device), model, seed, counterfactuals)
-        return self.function(batch, **values)
+        return _marked(self.function(batch, **values))
 
     @property
     def all_defaults(self) -> Mapping[str, Param]:
@@ -193,6 +199,21 @@ class Metric:
         own = limits_of(self.function)
         limits = Limits({**_STIMULUS_RANGES, **own.ranges}, own.choices)
         return Owner("metric", self.info.key, self.info.defaults, limits).checked(params)
+
+
+def _marked(scored: Scored) -> Scored:
+    """Return scores of which none that is not finite has the status `ok`."""
+    finite = scored.values.isfinite()
+    if finite.all():
+        return scored
+    status = tuple(
+        tuple(
+            Status.NONFINITE if found == Status.OK and not fine else found
+            for found, fine in zip(row, of_row, strict=True)
+        )
+        for row, of_row in zip(scored.status, finite.tolist(), strict=True)
+    )
+    return replace(scored, values=scored.values.masked_fill(~finite, torch.nan), status=status)
 
 
 METRICS: dict[str, Metric] = {}

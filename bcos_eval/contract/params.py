@@ -56,6 +56,7 @@ class Range:
 
 # The ranges that most parameters have.
 Count = Annotated[int, Range(low=1)]
+NonNegative = Annotated[float, Range(low=0)]
 Positive = Annotated[float, Range(low=0, above=True)]
 Fraction = Annotated[float, Range(low=0, high=1)]
 OpenFraction = Annotated[float, Range(low=0, high=1, above=True)]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bcos_eval.contract.exactness import in_float64
-from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric, unknown_chance
 from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
 
 # protocols.md 11: below a logit of 1 the residual counts absolutely.
@@ -70,4 +70,4 @@ def _score(batch: Batch) -> Scored:
         batch.maps.cpu(), logits.cpu(), in_float64(bias).cpu(), in_float64(position_term).cpu()
     )
     statuses = map_statuses(batch.maps, {Status.ZERO_MAP: is_zero(batch.maps)})
-    return Scored(values, statuses, torch.full_like(values, torch.nan))
+    return Scored(values, statuses, unknown_chance(values))

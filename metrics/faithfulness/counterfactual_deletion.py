@@ -18,7 +18,6 @@ are there, scores 1 (`partial_spearman`, `spearman`) and wastes at most what it 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,8 +29,8 @@ from bcos_eval.contract.params import Count
 from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
 from bcos_eval.contract.stimulus import Counterfactuals
 
-from .removal_drops import attribution_of
-from .single_deletion import centred_ranks, rank_correlation
+from ..ranking import centred_ranks, rank_correlation
+from .random_removal import attribution_of
 
 DEFAULT_BATCH_SIZE = 32
 # Share of the scene's largest change below which a change counts as none.
@@ -39,8 +38,6 @@ NEGLIGIBLE = 0.01
 # Residuals of ranks are multiples of fractions far above this; what is left below is rounding.
 _ROUNDING = 1e-9
 _CHANGE_DECIMALS = 6
-
-_SOURCE = "this suite: scenes of the generator without one part"
 
 
 def partial_rank_correlation(first: Tensor, second: Tensor, given: Tensor) -> Tensor:
@@ -93,12 +90,7 @@ def counterfactual_logits(
         image: Pixels `(3, H, W)` in [0, 1].
         counterfactuals: The scene without its parts.
         batch_size: Pictures per forward pass; does not change the result, up to rounding.
-
-    Raises:
-        ValueError: If the batch size is not positive.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; give at least 1.")
     pictures = torch.cat([image[None], counterfactuals.images.to(image)])
 
     def ask() -> Tensor:
@@ -136,24 +128,22 @@ def _masses_and_drops(batch: Batch, b: int, batch_size: int) -> tuple[Tensor, Te
     return masses[:, has_pixels], drops[:, has_pixels], pixels[has_pixels]
 
 
-def _info(
-    preset: str, direction: Literal["higher", "lower"], low: float, chance: float | Literal["area"]
-) -> MetricInfo:
-    return MetricInfo(
-        name="counterfactual_deletion",
-        preset=preset,
-        stimulus="single",
-        needs=("model", "counterfactuals"),
-        direction=direction,
-        low=low,
-        high=1.0,
-        chance=chance,
-        source=_SOURCE,
-        defaults={"batch_size": DEFAULT_BATCH_SIZE},
-    )
+_PARTIAL = MetricInfo(
+    name="counterfactual_deletion",
+    preset="partial_spearman",
+    stimulus="single",
+    needs=("model", "counterfactuals"),
+    direction="higher",
+    low=-1.0,
+    high=1.0,
+    chance=0.0,
+    source="this suite: scenes of the generator without one part",
+    defaults={"batch_size": DEFAULT_BATCH_SIZE},
+    expensive=True,
+)
 
 
-@register_metric(_info("partial_spearman", "higher", -1.0, 0.0), recommended=True)
+@register_metric(_PARTIAL, recommended=True)
 def _score_given_size(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the rank correlation of attribution and drop that the sizes of the parts do not explain.
 
@@ -170,7 +160,7 @@ def _score_given_size(batch: Batch, *, batch_size: Count) -> Scored:
     return _correlated(batch, score, batch_size)
 
 
-@register_metric(_info("spearman", "higher", -1.0, "area"))
+@register_metric(_PARTIAL.variant("spearman", chance="area"))
 def _score_plain(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the rank correlation of attribution and drop.
 
@@ -184,7 +174,7 @@ def _score_plain(batch: Batch, *, batch_size: Count) -> Scored:
     return _correlated(batch, score, batch_size)
 
 
-@register_metric(_info("wasted", "lower", 0.0, "area"))
+@register_metric(_PARTIAL.variant("wasted", direction="lower", low=0.0, chance="area"))
 def _score_wasted(batch: Batch, *, batch_size: Count) -> Scored:
     """Score the share of the positive attribution on parts whose absence changes the logit by next to nothing.
 

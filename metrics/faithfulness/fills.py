@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from bcos_eval.contract.explained_model import ExplainedModel
+from bcos_eval.errors import InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
@@ -38,12 +39,12 @@ def blurred(images: Tensor) -> Tensor:
     """Return the images `(B, 3, H, W)` blurred by a Gaussian of σ = 10 pixels, reflected at the border.
 
     Raises:
-        ValueError: If a side has fewer pixels than the reflection needs.
+        InputError: If a side has fewer pixels than the reflection needs.
     """
     reach = BLUR_KERNEL // 2
     if min(images.shape[-2:]) <= reach:
         size = "×".join(str(side) for side in images.shape[-2:])
-        raise ValueError(f"images of {size} are too small to blur; give sides above {reach}, or another fill.")
+        raise InputError(f"images of {size} are too small to blur; give sides above {reach}, or another fill.")
     distance = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     weights = torch.exp(-(distance**2) / (2 * BLUR_SIGMA**2))
     row = (weights / weights.sum()).expand(images.shape[1], 1, 1, -1)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from bcos_eval.contract.explained_model import ExplainedModel, Remember, compute_anew, content_key
-from bcos_eval.contract.metric import Batch, Scored
+from bcos_eval.contract.metric import Batch, Scored, unknown_chance
 from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
+
+from ..ranking import tied_share
 
 # On a CPU, larger passes outgrow the cache: ResNet-50 took 1.6 times as long per image of 224×224 in passes of 48
 # as in passes of 4.
@@ -79,7 +81,7 @@ def perturbation_curves(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """How pictures are looked at; see `perturbation_curves`."""
+    """How a picture becomes probabilities, and where known ones are looked up; see `perturbation_curves`."""
 
     probability: Callable[[Tensor], Tensor]
     remember: Remember
@@ -202,6 +204,7 @@ def scored_curves(batch: Batch, curves: Tensor, values: Tensor) -> Scored:
     return Scored(
         values.masked_fill(undefined, torch.nan),
         map_statuses(batch.maps, {Status.ZERO_MAP: zero}),
-        torch.full_like(values, torch.nan),
+        unknown_chance(values),
         curves.masked_fill(undefined[..., None], torch.nan),
+        tied_share(batch.maps),
     )

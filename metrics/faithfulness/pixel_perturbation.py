@@ -1,18 +1,18 @@
-"""Pixel perturbation: how long a prediction lasts while the least important pixels are removed."""
+"""How long a prediction lasts while the least important pixels go: pixel perturbation and incremental deletion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from bcos_eval.contract.explained_model import memory_of
 from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
 from bcos_eval.contract.params import Count
+from bcos_eval.errors import InputError
 
-from ..ranking import least_first, most_first
+from ..ranking import First, Ties, pixel_order
+from .fills import rgb_zero
 from .perturbation import (
     Perturbation,
     encoded_probability,
@@ -24,9 +24,10 @@ from .perturbation import (
 # CoDA-Nets@32c829f pixel_configs.py: a quarter of the pixels, one point every 1/128 of them.
 CODA_FRACTION = 0.25
 CODA_N_STEPS = 128
-DEFAULT_BATCH_SIZE = 64
-
-_SOURCE = "Böhle et al. 2021, CoDA-Nets; CoDA-Nets@32c829f interpretability/analyses/pixel_removal.py"
+CODA_BATCH_SIZE = 64
+# idsds@8e84200 incremental_deletion.py: fractions 0/32 … 31/32, the whole image is never removed.
+IDSDS_N_FRACTIONS = 32
+IDSDS_BATCH_SIZE = 32
 
 
 def coda_counts(n_pixels: int) -> tuple[int, ...]:
@@ -37,57 +38,113 @@ def coda_counts(n_pixels: int) -> tuple[int, ...]:
     a step.
 
     Raises:
-        ValueError: If there are fewer than 4 pixels, of which a quarter is none.
+        InputError: If there are fewer than 4 pixels, of which a quarter is none.
     """
     n_removed = int(CODA_FRACTION * n_pixels)
     if n_removed < 1:
-        raise ValueError(f"an image of {n_pixels} pixels has no quarter to remove; give at least 4 pixels.")
+        raise InputError(f"an image of {n_pixels} pixels has no quarter to remove; give at least 4 pixels.")
     return tuple(range(0, n_removed + 1, max(1, n_removed // CODA_N_STEPS)))
 
 
-def _info(preset: str, direction: Literal["higher", "lower"]) -> MetricInfo:
-    return MetricInfo(
-        name="pixel_perturbation",
-        preset=preset,
-        stimulus="single",
-        needs=("model",),
-        direction=direction,
-        low=0.0,
-        high=1.0,
-        chance=None,
-        source=_SOURCE,
-        defaults={"batch_size": DEFAULT_BATCH_SIZE},
-        headline=True,
-    )
+def idsds_counts(n_pixels: int) -> tuple[int, ...]:
+    """Return how many pixels are removed at each of the 32 points."""
+    return tuple(int(step / IDSDS_N_FRACTIONS * n_pixels) for step in range(IDSDS_N_FRACTIONS))
 
 
-@register_metric(_info("coda", "higher"), recommended=True)
-def _score_least_first(batch: Batch, *, batch_size: Count) -> Scored:
+_CODA = MetricInfo(
+    name="pixel_perturbation",
+    preset="coda",
+    stimulus="single",
+    needs=("model",),
+    direction="higher",
+    low=0.0,
+    high=1.0,
+    chance=None,
+    source="Böhle et al. 2021, CoDA-Nets; CoDA-Nets@32c829f interpretability/analyses/pixel_removal.py",
+    defaults={"batch_size": CODA_BATCH_SIZE, "ties": "index"},
+)
+_PERTURBATION = _CODA.variant(
+    "default",
+    source="Böhle et al. 2021, CoDA-Nets, equal entries in random order",
+    defaults={"batch_size": CODA_BATCH_SIZE, "ties": "random"},
+    headline=True,
+)
+
+
+@register_metric(_PERTURBATION, recommended=True)
+@register_metric(_CODA)
+def _score_least_first(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
     """Score how well the target's probability survives the removal of the least important pixels.
 
     Removed pixels are 0 in every channel of the *encoded* image, which is no colour for a B-cos network. The
     papers plot the mean curve over images and have no scalar; the score here is the area below the unit's curve
     divided by its width. A zero map and a map with NaN or infinity score NaN, along the curve too; pixels of a
-    constant map go in row-major order.
+    constant map go in the order of ties.
     """
-    return _scored(batch, least_first, batch_size)
+    return _perturbed(batch, "least", batch_size, ties)
 
 
-@register_metric(_info("coda_most", "lower"))
-def _score_most_first(batch: Batch, *, batch_size: Count) -> Scored:
+@register_metric(_CODA.variant("coda_most", direction="lower"))
+def _score_most_first(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
     """Score as `coda` does, while the most important pixels are removed; lower is better."""
-    return _scored(batch, most_first, batch_size)
+    return _perturbed(batch, "most", batch_size, ties)
 
 
-def _scored(batch: Batch, order_of: Callable[[Tensor], Tensor], batch_size: int) -> Scored:
+def _perturbed(batch: Batch, first: First, batch_size: int, ties: Ties) -> Scored:
     encoded = batch.model.encode(batch.images)
-    n_pixels = batch.maps.shape[-2] * batch.maps.shape[-1]
-    perturbation = Perturbation(encoded, torch.zeros_like(encoded), order_of(batch.maps), coda_counts(n_pixels))
+    counts = coda_counts(batch.maps.shape[-2] * batch.maps.shape[-1])
     curves = perturbation_curves(
-        perturbation,
+        Perturbation(encoded, torch.zeros_like(encoded), pixel_order(batch, first, ties), counts),
         batch.targets,
         probability=encoded_probability(batch.model),
         batch_size=batch_size,
         remember=memory_of(batch.model, "encoded"),
     )
     return scored_curves(batch, curves, normalised_area(curves))
+
+
+_IDSDS = replace(
+    _CODA,
+    name="incremental_deletion",
+    preset="idsds",
+    source="Hesse et al. 2024, IDSDS; idsds@8e84200 incremental_deletion.py",
+    defaults={"batch_size": IDSDS_BATCH_SIZE, "ties": "index"},
+)
+_INCREMENTAL = _IDSDS.variant(
+    "default",
+    source="Hesse et al. 2024, IDSDS, equal entries in random order",
+    defaults={"batch_size": IDSDS_BATCH_SIZE, "ties": "random"},
+)
+
+
+@register_metric(_INCREMENTAL, recommended=True)
+@register_metric(_IDSDS)
+def _score_ascending(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
+    """Score the plain mean of the curve, least important pixels first; higher is better.
+
+    The probability is the softmax for every network, as in the source, and removed pixels are 0 in the colour
+    channels (`rgb_zero`). A zero map and a map with NaN or infinity score NaN; pixels of a constant map go in the
+    order of ties.
+    """
+    return _incremental(batch, "least", batch_size, ties)
+
+
+@register_metric(_IDSDS.variant("idsds_descending", direction="lower"))
+def _score_descending(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
+    """Score as `idsds` does, most important pixels first; lower is better."""
+    return _incremental(batch, "most", batch_size, ties)
+
+
+def _incremental(batch: Batch, first: First, batch_size: int, ties: Ties) -> Scored:
+    model = batch.model
+    counts = idsds_counts(batch.maps.shape[-2] * batch.maps.shape[-1])
+    curves = perturbation_curves(
+        Perturbation(
+            model.encode(batch.images), rgb_zero(model, batch.images), pixel_order(batch, first, ties), counts
+        ),
+        batch.targets,
+        probability=lambda encoded: model.logits(encoded).softmax(-1),
+        batch_size=batch_size,
+        remember=memory_of(model, "softmax"),
+    )
+    return scored_curves(batch, curves, curves.mean(-1))

@@ -2,27 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse import csc_array
+from scipy.sparse.linalg import splu
 from torch import Tensor
 
+from bcos_eval.contract.exactness import in_float64
 from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
 from bcos_eval.seeding import derived_generator, image_key
 
-from ..ranking import least_first, most_first
-from .imputation import linear_imputation
+from ..ranking import First, Ties, pixel_order
 from .perturbation import pixel_probability, scored_curves
+
+# Rong et al. 2022: what a direct and what a diagonal neighbour weighs.
+DIRECT_WEIGHT = 1 / 6
+DIAGONAL_WEIGHT = 1 / 12
+_NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
+
+Floats = NDArray[np.float64]
 
 PERCENTS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 # Rong et al. 2022: keeps a network from recognising the smooth patches.
 NOISE_DEVIATION = 0.01
 
-Order = Literal["most", "least"]
 Reading = Callable[[Tensor, Tensor], Tensor]
-_ORDERS: Mapping[Order, Callable[[Tensor], Tensor]] = {"most": most_first, "least": least_first}
 _SOURCE = "Rong et al. 2022, ROAD; removal by exact ranks in pixel space"
+
+
+def linear_imputation(image: Tensor, removed: Tensor) -> Tensor:
+    """Return the image with every removed pixel the weighted mean of its eight neighbours.
+
+    The means of all removed pixels hold at once; neighbours outside the image do not count.
+
+    Args:
+        image: `(C, H, W)`, any range.
+        removed: True on the pixels to fill in, `(H, W)` bool.
+
+    Returns:
+        `(C, H, W)`, float64, on the CPU. Known pixels are unchanged, imputed ones within their range.
+
+    Raises:
+        ValueError: If all pixels are removed, which leaves nothing to impute from.
+
+    Source: Rong et al. 2022, A Consistent and Efficient Evaluation Strategy for Attribution Methods, section 4.2.
+    """
+    if removed.all():
+        height, width = removed.shape
+        raise ValueError(f"all {height}×{width} pixels are removed; keep at least one to impute from.")
+    filled = in_float64(image).cpu().clone()
+    if removed.any():
+        values = _solve(filled.numpy(), removed.cpu().numpy())
+        filled[:, removed.cpu()] = torch.from_numpy(values.T.copy())
+    return filled
+
+
+def _solve(image: Floats, removed: NDArray[np.bool_]) -> Floats:
+    """Return the values of the removed pixels in row-major order, `(M, C)`."""
+    height, width = removed.shape
+    rows, columns = np.nonzero(removed)
+    n_unknown = len(rows)
+    place = np.full(removed.shape, -1)
+    place[rows, columns] = np.arange(n_unknown)
+    total_weight, known = np.zeros(n_unknown), np.zeros((n_unknown, len(image)))
+    entries: list[tuple[Floats, NDArray[np.int64], NDArray[np.int64]]] = []
+    for down, right in _NEIGHBOURS:
+        row, column = rows + down, columns + right
+        pixel = np.flatnonzero((row >= 0) & (row < height) & (column >= 0) & (column < width))
+        weight = DIAGONAL_WEIGHT if down and right else DIRECT_WEIGHT
+        neighbour = place[row[pixel], column[pixel]]
+        unknown = neighbour >= 0
+        total_weight[pixel] += weight
+        entries.append((np.full(unknown.sum(), -weight), pixel[unknown], neighbour[unknown]))
+        given = pixel[~unknown]
+        known[given] += weight * image[:, row[given], column[given]].T
+    entries.append((total_weight, np.arange(n_unknown), np.arange(n_unknown)))
+    values, i, j = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+    system = csc_array((values, (i, j)), shape=(n_unknown, n_unknown))
+    # Symmetric and positive definite: no pivots needed.
+    factors = splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    solution: Floats = factors.solve(known)
+    return solution
 
 
 def road_pictures(image: Tensor, order: Tensor, *, seed: int = 0) -> Tensor:
@@ -55,15 +119,16 @@ def _noise(image: Tensor, percent: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def road_curves(batch: Batch, order: Order, reading: Reading) -> Tensor:
+def road_curves(batch: Batch, first: First, ties: Ties, reading: Reading) -> Tensor:
     """Return what the model says of each target at 10, 20, … 90 % removed pixels, `(B, K, 9)` float64, on the CPU.
 
     Args:
         batch: Maps, images, targets, the model and the seed.
-        order: Which pixels go first.
+        first: Which pixels go first.
+        ties: How equal entries are ordered.
         reading: Maps probabilities `(9, C)` and a target to values `(9,)`.
     """
-    orders, probability = _ORDERS[order](batch.maps), pixel_probability(batch.model)
+    orders, probability = pixel_order(batch, first, ties), pixel_probability(batch.model)
     curves = [
         reading(probability(road_pictures(image, orders[b, k], seed=batch.seed)), target).double().cpu()
         for b, image in enumerate(batch.images)
@@ -80,57 +145,54 @@ def _is_predicted(probabilities: Tensor, target: Tensor) -> Tensor:
     return probabilities.argmax(-1) == target
 
 
-def _info(
-    preset: str, direction: Literal["higher", "lower"], low: float = 0.0, chance: float | None = None
-) -> MetricInfo:
-    return MetricInfo(
-        name="road",
-        preset=preset,
-        stimulus="single",
-        needs=("model",),
-        direction=direction,
-        low=low,
-        high=0.5 if preset in ("default", "accuracy") else 1.0,
-        chance=chance,
-        source=_SOURCE,
-    )
+_COMBINED = MetricInfo(
+    name="road",
+    preset="default",
+    stimulus="single",
+    needs=("model",),
+    direction="higher",
+    low=-0.5,
+    high=0.5,
+    chance=0.0,
+    source=_SOURCE,
+    defaults={"ties": "random"},
+    expensive=True,
+)
+_LEAST_FIRST = _COMBINED.variant("least", low=0.0, high=1.0, chance=None)
 
 
-@register_metric(_info("default", "higher", low=-0.5, chance=0.0), recommended=True)
-def _score_combined(batch: Batch) -> Scored:
+@register_metric(_COMBINED, recommended=True)
+def _score_combined(batch: Batch, *, ties: Ties) -> Scored:
     """Score half the target's mean probability, least important pixels removed first, minus most important first.
 
     Curves hold the nine points of the least-first order, then those of the most-first order. An order that knows
     nothing scores 0 in expectation. A zero map and a map with NaN or infinity score NaN, along the curve too;
-    pixels of a constant map go in row-major order.
+    pixels of a constant map go in the order of ties.
     """
-    return _combined(batch, _target_probability)
+    return _combined(batch, ties, _target_probability)
 
 
-@register_metric(_info("accuracy", "higher", low=-0.5, chance=0.0))
-def _score_accuracy(batch: Batch) -> Scored:
+@register_metric(_COMBINED.variant("accuracy"))
+def _score_accuracy(batch: Batch, *, ties: Ties) -> Scored:
     """Score as `default` does, with 1 where the target has the largest probability and 0 elsewhere."""
-    return _combined(batch, _is_predicted)
+    return _combined(batch, ties, _is_predicted)
 
 
-@register_metric(_info("most", "lower"))
-def _score_most_first(batch: Batch) -> Scored:
+@register_metric(_LEAST_FIRST.variant("most", direction="lower"))
+def _score_most_first(batch: Batch, *, ties: Ties) -> Scored:
     """Score the target's mean probability, most important pixels removed first; undefined as `default` is."""
-    return _mean_of(batch, [road_curves(batch, "most", _target_probability)])
+    curves = road_curves(batch, "most", ties, _target_probability)
+    return scored_curves(batch, curves, curves.mean(-1))
 
 
-@register_metric(_info("least", "higher"))
-def _score_least_first(batch: Batch) -> Scored:
+@register_metric(_LEAST_FIRST)
+def _score_least_first(batch: Batch, *, ties: Ties) -> Scored:
     """Score the target's mean probability, least important pixels removed first; undefined as `default` is."""
-    return _mean_of(batch, [road_curves(batch, "least", _target_probability)])
+    curves = road_curves(batch, "least", ties, _target_probability)
+    return scored_curves(batch, curves, curves.mean(-1))
 
 
-def _combined(batch: Batch, reading: Reading) -> Scored:
-    least, most = (road_curves(batch, order, reading) for order in ("least", "most"))
+def _combined(batch: Batch, ties: Ties, reading: Reading) -> Scored:
+    least, most = (road_curves(batch, first, ties, reading) for first in ("least", "most"))
     scored = scored_curves(batch, torch.cat([least, most], -1), (least.mean(-1) - most.mean(-1)) / 2)
-    return Scored(scored.values, scored.status, torch.zeros_like(scored.values), scored.curves)
-
-
-def _mean_of(batch: Batch, curves: Sequence[Tensor]) -> Scored:
-    joined = torch.cat(list(curves), -1)
-    return scored_curves(batch, joined, joined.mean(-1))
+    return replace(scored, chance=torch.zeros_like(scored.values))

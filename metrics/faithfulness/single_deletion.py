@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from scipy import stats
 from torch import Tensor
 
 from bcos_eval.contract.exactness import in_float64
 from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
 from bcos_eval.contract.params import Count
 from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
+from bcos_eval.errors import InputError
 
+from ..ranking import rank_correlation
 from .fills import rgb_zero
 
 # IDSDS: 4×4 cells.
@@ -20,32 +21,15 @@ DEFAULT_BATCH_SIZE = 17
 CHANCE = 0.0
 
 
-def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Return Spearman's correlation along the last axis, float64 in [-1, 1].
-
-    Ties get average ranks; NaN where either side is constant.
-    """
-    ranks = [centred_ranks(values) for values in (first, second)]
-    covariance = (ranks[0] * ranks[1]).sum(-1)
-    scale = (ranks[0].square().sum(-1) * ranks[1].square().sum(-1)).sqrt()
-    return (covariance / scale).clamp(-1, 1).masked_fill(scale == 0, torch.nan)
-
-
-def centred_ranks(values: Tensor) -> Tensor:
-    """Return ranks along the last axis, float64 on the CPU, minus their mean; ties get average ranks."""
-    ranks = torch.from_numpy(stats.rankdata(in_float64(values).cpu().numpy(), axis=-1))
-    return ranks - (values.shape[-1] + 1) / 2
-
-
 def cell_sums(maps: Tensor, cells_per_side: int = CELLS_PER_SIDE) -> Tensor:
     """Return the signed sum of each square cell of maps `(B, K, H, W)`, row-major, `(B, K, cells)` float64.
 
     Raises:
-        ValueError: If the sides are not multiples of the number of cells.
+        InputError: If the sides are not multiples of the number of cells.
     """
     height, width = maps.shape[-2:]
     if height % cells_per_side or width % cells_per_side:
-        raise ValueError(
+        raise InputError(
             f"maps of {height}×{width} do not divide into {cells_per_side}×{cells_per_side} cells; "
             f"give sides that are multiples of {cells_per_side}."
         )

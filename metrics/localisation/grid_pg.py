@@ -8,21 +8,33 @@ Which preset a network gets: one that takes images of any size the recommended o
 SimpleViTs and ViT-Cs of B-cos v2, whose position codes follow from the size of the feature map. A transformer with
 learned position codes, or any other network that takes its native size only, gets `rescaled`,
 `bcosification_strided` or `aloe_strided`.
+
+DiFull and DiPart are the same game with an answer that is known: the network is cut to the target's cell, all of
+it (`difull`: a faithful attribution scores exactly 1) or its classifier alone (`dipart`: receptive fields cross
+the borders of cells, so nearly 1). Only the top left and the bottom right cell of each grid are explained.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor
 
-from bcos_eval.contract.metric import Batch, MetricInfo, Scored, View, register_metric
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
 from bcos_eval.contract.params import OddSide, Param
-from bcos_eval.errors import InputError
 
-from .positive_energy import mass_of_smoothed, no_mass, positive_share, rao_no_mass, score_positive_share
-from .region_scores import mask_undefined, scored_in_region
-from .smoothing import gaussian_smooth, smooth
+from .region_scores import (
+    gaussian_smooth,
+    mask_undefined,
+    mass_of_smoothed,
+    no_mass,
+    positive_share,
+    rao_no_mass,
+    score_positive_share,
+    scored_in_region,
+    smooth,
+)
 
 DEFAULT_CELLS_PER_SIDE = 3
 # The strided presets' configurations, and the side that divides all common image sizes.
@@ -33,8 +45,6 @@ BCOSIFICATION_SMOOTHING = 15
 HOW_TO_PROBE_SMOOTHING = 5
 HOW_TO_PROBE_GAUSSIAN = (129, 32.25)
 HOW_TO_PROBE_EPSILON = 1e-12
-
-_AVERAGE, _GAUSSIAN = "average", "gaussian"
 
 _BCOS_SOURCE = "Böhle et al. 2022, B-cos networks; B-cos-v2@9a849c9 localisation.py"
 _RAO_SOURCE = "Rao et al. 2022; Attribution-Evaluation@15f9118 evaluation/localization.py"
@@ -71,98 +81,80 @@ def grid_pointing_game(maps: Tensor, regions: Tensor, smoothing: int = 1) -> Ten
     return positive_share(maps, regions, smoothing=smoothing)
 
 
-def _info(
-    preset: str,
-    source: str,
-    *,
-    n: int = DEFAULT_CELLS_PER_SIDE,
-    rule: str = "",
-    view: View = "plain",
-    note: str = "",
-    **params: Param,
-) -> MetricInfo:
-    return MetricInfo(
-        name="grid_pg",
-        preset=preset,
-        stimulus="grid",
-        direction="higher",
-        low=0.0,
-        high=1.0,
-        chance="area",
-        source=source,
-        defaults={"n": n, "smoothing": 1, **params, "rule": rule or preset},
-        view=view,
-        note=note,
-        headline=True,
-    )
+_BCOS_V2 = MetricInfo(
+    name="grid_pg",
+    preset="bcos_v2",
+    stimulus="grid",
+    direction="higher",
+    low=0.0,
+    high=1.0,
+    chance="area",
+    source=_BCOS_SOURCE,
+    defaults={"n": DEFAULT_CELLS_PER_SIDE, "smoothing": 1, "rule": "bcos_v2"},
+    note="for networks that take images of any size, the ViTs of B-cos v2 too",
+    headline=True,
+)
+_OTHER = replace(_BCOS_V2, headline=False, note="")
+_BLOCKWISE = _OTHER.variant("bcos_v2_blockwise", defaults={**_OTHER.defaults, "rule": "bcos_v2_blockwise"})
+_SMALL = replace(_OTHER, defaults={**_OTHER.defaults, "n": FEW_CELLS_PER_SIDE}, note=_FIXED_SIZE)
+_RESCALED = _SMALL.variant(
+    "rescaled",
+    source=f"{_BCOS_SOURCE}, suffix _rescale; full native size and images rated at theirs",
+    view="rescaled",
+)
+_BCOSIFICATION = _SMALL.variant(
+    "bcosification_strided",
+    source=_BCOSIFICATION_SOURCE,
+    view="strided_padded",
+    defaults={**_SMALL.defaults, "smoothing": BCOSIFICATION_SMOOTHING},
+)
+_RAO = _OTHER.variant("rao2022", source=_RAO_SOURCE, defaults={**_OTHER.defaults, "rule": "rao2022"})
+_ALOE = _SMALL.variant(
+    "aloe_strided", source=_ALOE_SOURCE, view="strided", defaults={**_SMALL.defaults, "rule": "aloe"}
+)
+_HOW_TO_PROBE = _OTHER.variant(
+    "how_to_probe",
+    source=_HOW_TO_PROBE_SOURCE,
+    note="its authors smooth maps of ixg with filter=gaussian",
+    defaults={
+        **_OTHER.defaults,
+        "smoothing": HOW_TO_PROBE_SMOOTHING,
+        "filter": "average",
+        "rule": "how_to_probe",
+    },
+)
+_DISCONNECTED = replace(
+    _RAO,
+    source="Rao et al. 2022, section 3.2; Attribution-Evaluation@15f9118 evaluation/localization.py",
+    note="rule=rao2022_repeat_corners: both explained cells show one class",
+)
 
 
-@register_metric(
-    _info("bcos_v2", _BCOS_SOURCE, note="for networks that take images of any size, the ViTs of B-cos v2 too"),
-    recommended=True,
-)
-@register_metric(_info("bcos_v2_blockwise", _BCOS_SOURCE))
-@register_metric(
-    _info(
-        "rescaled",
-        f"{_BCOS_SOURCE}, suffix _rescale; full native size and images rated at theirs",
-        n=FEW_CELLS_PER_SIDE,
-        rule="bcos_v2",
-        view="rescaled",
-        note=_FIXED_SIZE,
-    )
-)
-@register_metric(
-    _info(
-        "bcosification_strided",
-        _BCOSIFICATION_SOURCE,
-        n=FEW_CELLS_PER_SIDE,
-        rule="bcos_v2",
-        view="strided_padded",
-        note=_FIXED_SIZE,
-        smoothing=BCOSIFICATION_SMOOTHING,
-    )
-)
+@register_metric(_BCOS_V2, recommended=True)
+@register_metric(_BLOCKWISE)
+@register_metric(_RESCALED)
+@register_metric(_BCOSIFICATION)
 def _score_bcos(batch: Batch, *, smoothing: OddSide, **_stimulus: Param) -> Scored:
     return score_positive_share(batch, smoothing=smoothing)
 
 
-@register_metric(_info("rao2022", _RAO_SOURCE))
-@register_metric(
-    _info(
-        "aloe_strided",
-        _ALOE_SOURCE,
-        n=FEW_CELLS_PER_SIDE,
-        rule="aloe",
-        view="strided",
-        note=_FIXED_SIZE,
-    )
-)
+@register_metric(_RAO)
+@register_metric(_ALOE)
+@register_metric(replace(_DISCONNECTED, name="difull", view="difull"), recommended=True)
+@register_metric(replace(_DISCONNECTED, name="dipart", view="dipart"), recommended=True)
 def _score_rao(batch: Batch, *, smoothing: OddSide, **_stimulus: Param) -> Scored:
+    """Score the share of positive mass in the cell; a map without any scores 0 with status `zero_map`."""
     return score_positive_share(batch, smoothing=smoothing, has_no_mass=rao_no_mass)
 
 
-@register_metric(
-    _info(
-        "how_to_probe",
-        _HOW_TO_PROBE_SOURCE,
-        note="its authors smooth maps of ixg with filter=gaussian",
-        smoothing=HOW_TO_PROBE_SMOOTHING,
-        filter=_AVERAGE,
-    )
-)
+@register_metric(_HOW_TO_PROBE)
 def _score_how_to_probe(
     batch: Batch, *, smoothing: OddSide, filter: Literal["average", "gaussian"], **_stimulus: Param
 ) -> Scored:
-    inside, total = mass_of_smoothed(_how_to_probe_smoothed(batch.maps, filter, smoothing), batch.regions)
+    if filter == "average":
+        smoothed = smooth(batch.maps, smoothing)
+    else:
+        smoothed = gaussian_smooth(batch.maps, *HOW_TO_PROBE_GAUSSIAN)
+    inside, total = mass_of_smoothed(smoothed, batch.regions)
     values = mask_undefined(inside / (total + HOW_TO_PROBE_EPSILON), batch.maps, batch.regions)
     return scored_in_region(values, batch, zero_map=no_mass(total))
-
-
-def _how_to_probe_smoothed(maps: Tensor, name: str, smoothing: int) -> Tensor:
-    """Smooth signed maps by one of the two filters; `smoothing` is the side of the average pooling."""
-    if name == _AVERAGE:
-        return smooth(maps, smoothing)
-    if name == _GAUSSIAN:
-        return gaussian_smooth(maps, *HOW_TO_PROBE_GAUSSIAN)
-    raise InputError(f"grid_pg.filter={name} is not allowed; use {_AVERAGE} or {_GAUSSIAN}.")

@@ -9,17 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from bcos_eval.contract.explained_model import ExplainedModel
-from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric, unknown_chance
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Count
 from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
+from bcos_eval.errors import InputError
 from bcos_eval.seeding import derived_seed
 
-from ..faithfulness.single_deletion import rank_correlation
-
-DEFAULT_N_STAGES = 10
-
-_SOURCE = "Adebayo et al. 2018, Sanity Checks for Saliency Maps: cascading randomisation, rank correlation"
+from ..ranking import rank_correlation
 
 
 def layers_by_use(network: Network, run: Callable[[], object]) -> list[tuple[str, nn.Module]]:
@@ -94,15 +91,13 @@ def cascade(explained: ExplainedModel, image: Tensor, *, n_stages: int, seed: in
         seed: Seed of the run.
 
     Raises:
-        ValueError: If no stage is asked for or no layer can be initialised again.
+        InputError: If no layer can be initialised again.
     """
-    if n_stages < 1:
-        raise ValueError(f"n_stages is {n_stages}; give at least 1.")
     forgetful = explained.with_network(copy.deepcopy(explained.network))
     layers = layers_by_use(forgetful.network, lambda: forgetful.logits(forgetful.encode(image[None])))
     if not layers:
         kind = type(explained.network).__name__
-        raise ValueError(f"no layer of {kind} has reset_parameters(); give its layers one to randomise them.")
+        raise InputError(f"no layer of {kind} has reset_parameters(); give its layers one to randomise them.")
     n_stages = min(n_stages, len(layers))
     layers.reverse()
     for stage in range(n_stages):
@@ -135,22 +130,22 @@ def randomised_correlations(
     return torch.stack(stages, -1)
 
 
-def _info(preset: str, n_stages: int) -> MetricInfo:
-    return MetricInfo(
-        name="randomisation",
-        preset=preset,
-        stimulus="single",
-        needs=("model", "explainer"),
-        direction="lower",
-        low=-1.0,
-        high=1.0,
-        chance=None,
-        source=_SOURCE,
-        defaults={"n_stages": n_stages} if n_stages > 1 else {},
-    )
+_CASCADING = MetricInfo(
+    name="randomisation",
+    preset="cascading",
+    stimulus="single",
+    needs=("model", "explainer"),
+    direction="lower",
+    low=-1.0,
+    high=1.0,
+    chance=None,
+    source="Adebayo et al. 2018, Sanity Checks for Saliency Maps: cascading randomisation, rank correlation",
+    defaults={"n_stages": 10},
+    expensive=True,
+)
 
 
-@register_metric(_info("cascading", DEFAULT_N_STAGES), recommended=True)
+@register_metric(_CASCADING, recommended=True)
 def _score_cascading(batch: Batch, *, n_stages: Count) -> Scored:
     """Score the mean rank correlation over the stages of a cascade from the output to the input; near 0 is best.
 
@@ -165,13 +160,13 @@ def _score_cascading(batch: Batch, *, n_stages: Count) -> Scored:
     return _scored(batch, randomised_correlations(batch, n_stages=n_stages))
 
 
-@register_metric(_info("absolute", DEFAULT_N_STAGES))
+@register_metric(_CASCADING.variant("absolute"))
 def _score_absolute(batch: Batch, *, n_stages: Count) -> Scored:
     """Score as `cascading` does, on absolute attributions."""
     return _scored(batch, randomised_correlations(batch, n_stages=n_stages, prepare=torch.Tensor.abs))
 
 
-@register_metric(_info("full", 1))
+@register_metric(_CASCADING.variant("full", defaults={}))
 def _score_full(batch: Batch) -> Scored:
     """Score the rank correlation with the map of the fully randomised network; one more explanation per unit."""
     return _scored(batch, randomised_correlations(batch, n_stages=1))
@@ -181,4 +176,4 @@ def _scored(batch: Batch, curves: Tensor) -> Scored:
     values = curves.mean(-1)
     zero, constant = is_zero(batch.maps).cpu(), is_constant(batch.maps).cpu()
     conditions = {Status.ZERO_MAP: zero, Status.NONFINITE: values.isnan() & ~constant}
-    return Scored(values, map_statuses(batch.maps.cpu(), conditions), torch.full_like(values, torch.nan), curves)
+    return Scored(values, map_statuses(batch.maps.cpu(), conditions), unknown_chance(values), curves)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bcos_eval.contract.exactness import in_float64
 from bcos_eval.contract.explained_model import ExplainedModel
-from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric, unknown_chance
 from bcos_eval.contract.params import Count, Positive
 from bcos_eval.contract.statuses import Status, is_nonfinite, is_zero, map_statuses
 from bcos_eval.seeding import derived_generator, image_key
@@ -28,14 +28,7 @@ def nearby_images(image: Tensor, *, radius: float, n_samples: int, seed: int = 0
 
     Returns:
         `(R, 3, H, W)`, dtype and device of the image.
-
-    Raises:
-        ValueError: If the radius is not positive or there are no copies.
     """
-    if not radius > 0:
-        raise ValueError(f"radius is {radius}; give a positive change of pixel values.")
-    if n_samples < 1:
-        raise ValueError(f"n_samples is {n_samples}; give at least 1.")
     generator = derived_generator(seed, "sensitivity", image_key(image))
     noise = torch.rand(n_samples, *image.shape, generator=generator, dtype=torch.float64)
     return (image + radius * (2 * noise - 1).to(image)).clamp(0, 1)
@@ -71,6 +64,7 @@ def largest_change(maps: Tensor, nearby: Tensor) -> Tensor:
         defaults={"radius": DEFAULT_RADIUS, "n_samples": DEFAULT_N_SAMPLES},
         # The maps of nearby images come from the explainer: a map scored alone cannot be rescaled.
         scale_invariant=False,
+        expensive=True,
     ),
     recommended=True,
 )
@@ -99,7 +93,7 @@ def _score(batch: Batch, *, radius: Positive, n_samples: Count) -> Scored:
     zero = is_zero(batch.maps).cpu()
     nonfinite = is_nonfinite(batch.maps).cpu() | ~values.isfinite()
     statuses = map_statuses(batch.maps.cpu(), {Status.ZERO_MAP: zero, Status.NONFINITE: nonfinite})
-    return Scored(values.masked_fill(zero | nonfinite, torch.nan), statuses, torch.full_like(values, torch.nan))
+    return Scored(values.masked_fill(zero | nonfinite, torch.nan), statuses, unknown_chance(values))
 
 
 def _explain_each(explained: ExplainedModel, images: Tensor, targets: Tensor) -> Tensor:

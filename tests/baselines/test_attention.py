@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bcos_eval.baselines import EXPLAINERS
-from bcos_eval.baselines.attention_matrices import patch_grid
+from bcos_eval.baselines.attention import patch_grid
 from bcos_eval.bcos import SelfAttention
 from bcos_eval.errors import IncompatibleError
 
@@ -127,8 +127,9 @@ def test_torch_s_own_attention_with_a_class_token_is_read_in_the_token_s_row(ima
 def test_a_network_without_attention_is_refused(standard, images, targets):
     for name in ("rollout", "attention_gradient"):
         message = (
-            f"method '{name}' follows the self-attention of vision transformers and 'ToyNetwork' has none; "
-            "use gradcam, ixg or another method"
+            f"method '{name}' follows attention matrices and 'ToyNetwork' shows none: those of "
+            "nn.MultiheadAttention and of this suite's transformers are seen, attention fused into "
+            "F.scaled_dot_product_attention is not; use gradcam, ixg or another method"
         )
         with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
             EXPLAINERS[name](standard, images, targets)

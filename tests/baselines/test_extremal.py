@@ -97,5 +97,5 @@ def test_areas_that_are_no_shares_are_refused(noise, areas):
 
 
 def test_a_number_of_steps_that_is_not_positive_is_refused(noise):
-    with pytest.raises(InputError, match=r"^extremal.n_steps=0 is not allowed; use a number above 0$"):
+    with pytest.raises(InputError, match=r"^extremal\.n_steps=0 is not allowed; use 1 or more$"):
         EXTREMAL(SquareDetector(), noise, torch.tensor([[0]]), n_steps=0)

@@ -7,7 +7,7 @@ import torch
 from captum.attr import IntegratedGradients
 
 from bcos_eval.baselines import EXPLAINERS
-from bcos_eval.baselines.intgrad import gauss_legendre
+from bcos_eval.baselines.gradients import gauss_legendre
 
 
 @pytest.fixture(params=["standard", "bcos"])

@@ -10,7 +10,7 @@ import torch
 
 from bcos_eval.baselines import EXPLAINERS
 from bcos_eval.baselines.kernelshap import coalitions, shapley_regression
-from bcos_eval.baselines.superpixels import mean_colours, superpixels
+from bcos_eval.baselines.lime import mean_colours, superpixels
 from bcos_eval.errors import InputError
 
 
@@ -73,7 +73,7 @@ def test_values_of_an_image_sum_to_the_logit_minus_the_logit_without_superpixels
     maps = EXPLAINERS["kernelshap"](standard, images, targets, **params)
     for b in range(3):
         encoded = standard.encode(images[b : b + 1])[0]
-        segments = superpixels(encoded, kernel_size=1)
+        segments = superpixels(encoded, images[b], kernel_size=1)
         empty = mean_colours(encoded, segments)
         difference = (standard(encoded[None]) - standard(empty[None]))[0, targets[b]].detach()
         first = [(segments == s).nonzero()[0] for s in range(int(segments.max()) + 1)]

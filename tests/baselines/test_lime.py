@@ -10,8 +10,7 @@ import torch
 from scipy.spatial.distance import cosine
 
 from bcos_eval.baselines import EXPLAINERS
-from bcos_eval.baselines.lime import lime_weights, presence_samples, top_superpixels
-from bcos_eval.baselines.superpixels import mean_colours, superpixels
+from bcos_eval.baselines.lime import lime_weights, mean_colours, presence_samples, superpixels, top_superpixels
 from bcos_eval.errors import InputError
 
 
@@ -67,7 +66,7 @@ def test_the_map_shows_what_a_linear_network_loses_without_each_superpixel(linea
     targets = torch.tensor([[0, 3]])
     maps = EXPLAINERS["lime"](linear, images[:1], targets, map="weights", n_samples=3000, kernel_size=1)[0]
     encoded = linear.encode(images[:1])[0]
-    segments = superpixels(encoded, kernel_size=1)
+    segments = superpixels(encoded, encoded[:3], kernel_size=1)
     fill = mean_colours(encoded, segments)
     difference = linear.linear.weight.detach().view(-1, 3, 24, 24) * (encoded - fill)
     for k, target in enumerate(targets[0].tolist()):

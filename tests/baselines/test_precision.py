@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bcos_eval.baselines import EXPLAINERS
+from bcos_eval.baselines.attention import SELF_ATTENTION
 from bcos_eval.engine.request import RunRequest, resolve
 from bcos_eval.errors import InputError
 
@@ -27,7 +28,7 @@ def network_of(standard, bcos, bcos_transformer):
 
     def chosen(name):
         info = EXPLAINERS[name].info
-        return bcos if info.needs_bcos else bcos_transformer if info.needs_attention else standard
+        return bcos if info.needs_bcos else bcos_transformer if SELF_ATTENTION in info.needs else standard
 
     return chosen
 

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from bcos_eval.baselines import EXPLAINERS, get_explainer, register_explainer
-from bcos_eval.baselines.attention_matrices import SELF_ATTENTION
-from bcos_eval.baselines.guided import RELU_MODULES
+from bcos_eval.baselines.attention import SELF_ATTENTION
+from bcos_eval.baselines.relu_rules import RELUS
 from bcos_eval.errors import IncompatibleError, InputError
 
 BCOS_ONLY = {name for name, explainer in EXPLAINERS.items() if explainer.info.needs_bcos}
-NEEDS_RELU = {name for name, explainer in EXPLAINERS.items() if RELU_MODULES in explainer.info.needs}
+NEEDS_RELU = {name for name, explainer in EXPLAINERS.items() if RELUS in explainer.info.needs}
 NEEDS_ATTENTION = {name for name, explainer in EXPLAINERS.items() if SELF_ATTENTION in explainer.info.needs}
 
 # Few samples keep the tests quick; the contract does not depend on them.
@@ -176,7 +176,7 @@ def test_every_explainer_says_where_it_comes_from(explainer):
 def test_defaults_are_those_of_the_signature():
     assert EXPLAINERS["intgrad"].info.defaults["n_steps"] == 50
     assert EXPLAINERS["lime"].info.defaults["n_samples"] == 500
-    assert EXPLAINERS["lime"].info.choices == {"map": ("top5", "weights")}
+    assert EXPLAINERS["lime"].info.limits.choices == {"map": ("top5", "weights")}
     assert EXPLAINERS["gradcam"].info.defaults == {"layer": "", "upsample": "nearest"}
     assert "seed" not in EXPLAINERS["lime"].info.defaults
 
@@ -214,7 +214,7 @@ def test_a_network_without_features_is_refused_by_the_cam_family(linear, images,
 
 
 def test_a_network_without_relu_is_refused_by_guided_backprop(bcos, images, targets):
-    message = "method 'gb' changes how gradients pass ReLU modules and 'ToyBcosNetwork' has none; use grad or ixg"
+    message = "method 'gb' changes how gradients pass ReLUs and 'ToyBcosNetwork' has none; use grad or ixg"
     with raises(IncompatibleError, message):
         EXPLAINERS["gb"](bcos, images, targets)
 

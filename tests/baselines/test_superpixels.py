@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bcos_eval.baselines.superpixels import mean_colours, superpixels, without_superpixels
+from bcos_eval.baselines.lime import mean_colours, superpixels, without_superpixels
 
 SEGMENTS = torch.tensor([[0, 0, 1], [2, 1, 1]])
 
@@ -12,7 +12,7 @@ SEGMENTS = torch.tensor([[0, 0, 1], [2, 1, 1]])
 def test_a_checkerboard_of_colours_is_found():
     tiles = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat_interleave(16, 0).repeat_interleave(16, 1)
     encoded = torch.stack([tiles, 1 - tiles, 0.5 * tiles])
-    segments = superpixels(encoded)
+    segments = superpixels(encoded, encoded[:3])
     assert segments.unique().tolist() == list(range(int(segments.max()) + 1))
     # No superpixel crosses a border between tiles.
     colours = mean_colours(encoded, segments)
@@ -20,7 +20,7 @@ def test_a_checkerboard_of_colours_is_found():
 
 
 def test_superpixels_are_the_same_in_every_call(images):
-    assert torch.equal(superpixels(images[0]), superpixels(images[0].clone()))
+    assert torch.equal(superpixels(images[0], images[0]), superpixels(images[0].clone(), images[0]))
 
 
 def test_mean_colours_equal_a_loop_over_superpixels():

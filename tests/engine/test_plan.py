@@ -95,7 +95,7 @@ def test_shards_cover_every_stimulus_once(plan, monkeypatch):
 def test_metrics_of_one_stimulus_are_one_task(plan):
     made = plan(metrics=("energy_pg", "pointing_game", "grid_pg"), methods=("ixg", "random"))
     per_task = [[shard.cell.metric.name for shard in task.shards] for task in made.tasks]
-    assert per_task == [["energy_pg/default", "pointing_game/torchray"]] * 2 + [["grid_pg/bcos_v2"]] * 2
+    assert per_task == [["energy_pg/default", "pointing_game/default"]] * 2 + [["grid_pg/bcos_v2"]] * 2
 
 
 def test_folders_can_be_read_and_are_safe_on_every_file_system(plan):

@@ -58,7 +58,7 @@ def test_attributions_are_made_once_for_all_metrics_of_a_stimulus(toy_run, monke
     monkeypatch.setattr(shard_task, "score_batch", counted)
     toy_run(metrics=("energy_pg", "grid_pg", "pointing_game"))
     assert calls == [
-        ("single", ["energy_pg/default", "pointing_game/torchray"]),
+        ("single", ["energy_pg/default", "pointing_game/default"]),
         ("grid2x2", ["grid_pg/bcos_v2"]),
     ]
 

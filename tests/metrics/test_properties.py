@@ -84,8 +84,9 @@ def test_units_keep_their_scores_in_any_order(key, seed, data):
     torch.testing.assert_close(moved.chance, expected.chance[order][:, columns], rtol=0, atol=1e-9, equal_nan=True)
 
 
+# The published code leaves out the last row and column of a box.
 @pytest.mark.parametrize("axes", [(-1,), (-2,), (-2, -1)])
-@pytest.mark.parametrize("key", PURE)
+@pytest.mark.parametrize("key", [key for key in PURE if key != "iou/how_to_probe"])
 def test_a_mirrored_unit_has_the_score_of_the_unit(key, axes):
     maps, images, regions = _units(key, 0)
     expected = _score(key, maps, images, regions)

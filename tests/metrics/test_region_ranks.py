@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -75,9 +76,28 @@ def test_rank_scores_equal_their_definitions_in_loops_on_maps_with_ties(entries,
     maps = torch.tensor(entries, dtype=torch.float64).reshape(1, 1, 3, 3)
     region = torch.tensor(inside).reshape(1, 1, 3, 3)
     rank, top, auc = _slow_scores(entries, inside, k)
-    assert relevance_rank_accuracy(maps, region).item() == pytest.approx(rank, abs=1e-9)
-    assert top_k_intersection(maps, region, k).item() == pytest.approx(top, abs=1e-9)
+    assert relevance_rank_accuracy(maps, region, "index").item() == pytest.approx(rank, abs=1e-9)
+    assert top_k_intersection(maps, region, k, "index").item() == pytest.approx(top, abs=1e-9)
     assert region_auc(maps, region).item() == pytest.approx(auc, abs=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    entries=st.lists(st.integers(-1, 1), min_size=5, max_size=5).filter(any),
+    inside=st.lists(st.booleans(), min_size=5, max_size=5).filter(lambda v: any(v) and not all(v)),
+    k=st.integers(1, 5),
+)
+def test_drawn_ties_count_by_their_mean_over_all_orders_of_the_pixels(entries, inside, k):
+    # Where the pixels stand decides the index order, and nothing else: over all places, all orders of ties.
+    ranks, tops = [], []
+    for places in itertools.permutations(range(5)):
+        rank, top, _ = _slow_scores([entries[p] for p in places], [inside[p] for p in places], k)
+        ranks.append(rank)
+        tops.append(top)
+    maps = torch.tensor(entries, dtype=torch.float64).reshape(1, 1, 1, 5)
+    region = torch.tensor(inside).reshape(1, 1, 1, 5)
+    assert relevance_rank_accuracy(maps, region).item() == pytest.approx(sum(ranks) / len(ranks), abs=1e-9)
+    assert top_k_intersection(maps, region, k).item() == pytest.approx(sum(tops) / len(tops), abs=1e-9)
 
 
 @settings(max_examples=30, deadline=None)
@@ -132,11 +152,18 @@ def test_a_signed_map_can_leave_the_unit_interval(corner):
 
 
 @pytest.mark.parametrize(
-    ("key", "expected"),
-    [("relevance_rank", 0.5), ("top_k", 2 / 3), ("auc", 0.5), ("relevance_mass/signed", 0.25)],
+    ("key", "params", "expected"),
+    [
+        ("relevance_rank", {"ties": "index"}, 0.5),
+        ("relevance_rank", {}, 0.25),
+        ("top_k", {"ties": "index"}, 2 / 3),
+        ("top_k", {}, 0.25),
+        ("auc", {}, 0.5),
+        ("relevance_mass/signed", {}, 0.25),
+    ],
 )
-def test_a_constant_map_scores_by_reading_order_or_by_area(key, expected, corner, score):
-    scored = score(key, torch.full((1, 1, 4, 4), -0.5), corner, **_params(key))
+def test_a_constant_map_scores_by_area_or_by_reading_order(key, params, expected, corner, score):
+    scored = score(key, torch.full((1, 1, 4, 4), -0.5), corner, **_params(key), **params)
     assert scored.values.item() == pytest.approx(expected, abs=1e-9)
     assert scored.status == ((Status.CONSTANT_MAP,),)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from types import SimpleNamespace
@@ -9,13 +10,14 @@ import torch
 
 from bcos_eval.metrics import DEFAULT_PRESETS, METRICS, MetricInfo, Status, get_metric, register_metric
 
+from .conftest import LinearSigmoid
+
 
 def _info(name="grid_pg", preset="bcos_v2"):
     return MetricInfo(
         name=name,
         preset=preset,
         stimulus="grid",
-        needs_predict=False,
         direction="higher",
         low=0.0,
         high=1.0,
@@ -26,8 +28,9 @@ def _info(name="grid_pg", preset="bcos_v2"):
 
 def test_a_plain_name_is_the_recommended_preset():
     assert get_metric("grid_pg") is get_metric("grid_pg/bcos_v2")
-    assert get_metric("pointing_game").info.preset == "torchray"
-    assert get_metric("pixel_perturbation").info.preset == "coda"
+    assert get_metric("pointing_game").info.preset == "default"
+    assert get_metric("pixel_perturbation").info.preset == "default"
+    assert get_metric("relevance_mass").info.preset == "absolute"
 
 
 def test_an_unknown_metric_is_answered_with_near_matches():
@@ -36,9 +39,8 @@ def test_an_unknown_metric_is_answered_with_near_matches():
         get_metric("grid_gp")
 
 
-def test_an_unknown_metric_like_no_other_is_answered_with_all_names():
-    known = ", ".join(sorted({*METRICS, *DEFAULT_PRESETS}))
-    message = f"unknown metric '42'; known: {known}."
+def test_an_unknown_metric_like_no_other_is_answered_with_the_command_that_lists_them():
+    message = "unknown metric '42'; see `bcos-eval list metrics`."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         get_metric("42")
 
@@ -68,7 +70,7 @@ def test_the_decorator_enters_the_function_and_returns_it(monkeypatch):
 
 
 def test_an_unknown_parameter_is_refused_with_the_known_ones(map_v, score):
-    message = "metric 'pointing_game/torchray' has no parameter 'radius'; it has: tolerance"
+    message = "metric 'pointing_game/default' has no parameter 'radius'; it has: tolerance, ties"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score("pointing_game", map_v, radius=3)
 
@@ -209,16 +211,33 @@ class TestEveryMetric:
         if "model" not in METRICS[key].info.needs:
             score(key, torch.ones(1, 1, SIDE, SIDE))
             return
-        message = "predict is None; a perturbation metric runs the model: pass one as predict=…"
+        message = "no model was given; this metric runs it: pass an ExplainedModel as model=…"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             score(key, torch.ones(1, 1, SIDE, SIDE))
 
-    def test_its_explainer_is_demanded_where_needed(self, key, score, linear_sigmoid):
+    def test_its_explainer_is_asked_only_where_it_declared_the_need(self, key, score, linear_sigmoid):
         model = linear_sigmoid(torch.ones(3, SIDE, SIDE))
         alone = SimpleNamespace(encode=model.encode, logits=model.logits, probability=model.probability)
         if "explainer" not in METRICS[key].info.needs:
             score(key, torch.ones(1, 1, SIDE, SIDE), predict=alone)
             return
-        message = "predict has no explain(); this metric explains again: pass a model with its explainer."
-        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        with pytest.raises(AttributeError):
             score(key, torch.ones(1, 1, SIDE, SIDE), predict=alone)
+
+    def test_a_score_that_is_not_finite_is_never_ok(self, key, score):
+        class Broken(LinearSigmoid):
+            def logits(self, encoded):
+                return super().logits(encoded) * math.nan
+
+            def explain(self, images, targets):
+                return super().explain(images, targets) * math.nan
+
+        images = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+        maps = torch.randn(2, 2, SIDE, SIDE, generator=torch.Generator().manual_seed(6))
+        regions = torch.rand(2, 2, SIDE, SIDE, generator=torch.Generator().manual_seed(7)) < 0.3
+        scored = score(key, maps, regions, images=images, predict=Broken(torch.ones(3, SIDE, SIDE)))
+        for value, status in zip(scored.values.flatten(), itertools.chain(*scored.status), strict=True):
+            assert math.isfinite(value) == (status == Status.OK)
+        needs_finite = set(METRICS[key].info.needs) & {"model", "explainer"}
+        # Whether the target has the largest of NaN probabilities is false, and no NaN.
+        assert scored.values.isfinite().all() == (not needs_finite or key == "road/accuracy")

@@ -13,7 +13,7 @@ from scipy import stats
 from bcos_eval.contract.stimulus import Counterfactuals
 from bcos_eval.data import load_dataset
 from bcos_eval.metrics import DEFAULT_PRESETS, Status, get_metric, partial_rank_correlation
-from bcos_eval.metrics.faithfulness.counterfactual_deletion import counterfactual_logits, own_pixels, wasted_share
+from bcos_eval.metrics.faithfulness.counterfactual_deletion import own_pixels, wasted_share
 
 PARTIAL, PLAIN, WASTED = (
     f"counterfactual_deletion/{preset}" for preset in ("partial_spearman", "spearman", "wasted")
@@ -234,11 +234,10 @@ def test_the_passes_are_shared_by_all_presets_and_hold_the_batch_size(dataset, s
     assert max(asked) == 7
 
 
-def test_a_batch_size_below_one_is_refused(dataset):
-    image, parts, model, _ = _scene(dataset, 0)
-    message = "batch_size is 0; give at least 1."
+def test_a_batch_size_below_one_is_refused(score):
+    message = "counterfactual_deletion/partial_spearman.batch_size=0 is not allowed; use 1 or more"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        counterfactual_logits(model, image[0], parts, batch_size=0)
+        score("counterfactual_deletion", torch.ones(1, 1, 8, 8), batch_size=0)
 
 
 def test_scenes_without_their_parts_are_demanded():

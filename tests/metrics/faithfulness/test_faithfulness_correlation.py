@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from bcos_eval.metrics import Status, linear_correlation
-from bcos_eval.metrics.faithfulness.faithfulness_correlation import random_cells
+from bcos_eval.metrics.faithfulness.random_removal import random_cells
 
 SIDE = 32
 
@@ -114,6 +114,6 @@ def test_random_maps_sit_at_chance(score, linear_sigmoid):
 
 
 def test_one_set_is_refused(map_v, score, linear_sigmoid):
-    message = "n_samples is 1; give at least 2 to correlate."
+    message = "faithfulness_correlation/superpixels.n_samples=1 is not allowed; use 2 or more"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score("faithfulness_correlation", map_v, predict=linear_sigmoid(torch.ones(3, 4, 4)), n_samples=1)

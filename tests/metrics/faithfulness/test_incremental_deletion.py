@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bcos_eval.metrics import Status
-from bcos_eval.metrics.faithfulness.incremental_deletion import idsds_counts
+from bcos_eval.metrics.faithfulness.pixel_perturbation import idsds_counts
 
 SIDE = 16
 

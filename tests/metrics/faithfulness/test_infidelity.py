@@ -8,7 +8,7 @@ import torch
 from captum.metrics import infidelity as captum_infidelity
 
 from bcos_eval.metrics import Status, squared_errors
-from bcos_eval.metrics.faithfulness.infidelity import best_scale, random_patches
+from bcos_eval.metrics.faithfulness.random_removal import best_scale, random_patches
 
 SIDE = 12
 
@@ -113,8 +113,8 @@ def test_attribution_outside_all_patches_does_not_count(score, linear_sigmoid):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"n_samples": 0}, "n_samples is 0; give at least 1."),
-        ({"batch_size": 0}, "batch_size is 0; give at least 1."),
+        ({"n_samples": 0}, "infidelity/default.n_samples=0 is not allowed; use 1 or more"),
+        ({"batch_size": 0}, "infidelity/default.batch_size=0 is not allowed; use 1 or more"),
     ],
 )
 def test_no_patches_and_empty_batches_are_refused(params, message, map_v, score, linear_sigmoid):

@@ -139,13 +139,13 @@ def test_a_zero_map_gives_no_order_and_so_no_score(score):
     assert scored.status == ((Status.ZERO_MAP,),)
 
 
-def test_a_constant_map_loses_its_pixels_in_reading_order(score):
+def test_a_constant_map_loses_its_pixels_in_reading_order_where_the_index_decides(score):
     generator = torch.Generator().manual_seed(3)
     images = torch.rand(1, 3, 32, 32, generator=generator)
     predict = InverseEncoded(32)
-    constant = score("pixel_perturbation", torch.full((1, 1, 32, 32), 0.7), images=images, predict=predict)
+    constant = score("pixel_perturbation/coda", torch.full((1, 1, 32, 32), 0.7), images=images, predict=predict)
     ramp = torch.arange(32.0 * 32).reshape(1, 1, 32, 32)
-    reading_order = score("pixel_perturbation", ramp, images=images, predict=predict)
+    reading_order = score("pixel_perturbation/coda", ramp, images=images, predict=predict)
     torch.testing.assert_close(constant.curves, reading_order.curves, rtol=0, atol=1e-9)
     assert constant.status == ((Status.CONSTANT_MAP,),)
 

@@ -110,11 +110,11 @@ def test_a_zero_map_has_no_score_and_no_curve(score, linear_sigmoid):
     assert scored.status == ((Status.ZERO_MAP,) * 2,)
 
 
-def test_pixels_of_a_constant_map_go_in_reading_order(score, linear_sigmoid):
+def test_pixels_of_a_constant_map_go_in_reading_order_where_the_index_decides(score, linear_sigmoid):
     images, weights, maps = _picture(5)
     falling = -torch.arange(SIDE * SIDE, dtype=torch.float64).reshape(1, 1, SIDE, SIDE).expand_as(maps)
     predict = linear_sigmoid(weights)
-    constant = score("road/most", torch.ones_like(maps), images=images, predict=predict)
+    constant = score("road/most", torch.ones_like(maps), images=images, predict=predict, ties="index")
     reading_order = score("road/most", falling, images=images, predict=predict)
     assert constant.status == ((Status.CONSTANT_MAP,) * 2,)
     torch.testing.assert_close(constant.curves, reading_order.curves, rtol=0, atol=1e-9)

@@ -49,4 +49,4 @@ def test_a_map_that_is_not_finite_has_no_score(key, map_v, score):
 def test_a_metric_names_the_view_and_the_grids_it_is_measured_on(key):
     info = get_metric(key).info
     assert (info.stimulus, info.view) == ("grid", key)
-    assert info.defaults == {"n": 3, "smoothing": 1, "pool": "rao2022"}
+    assert info.defaults == {"n": 3, "smoothing": 1, "rule": "rao2022"}

@@ -123,16 +123,16 @@ def test_a_cell_of_one_pixel_scores_its_share(map_v):
 def test_a_preset_names_how_its_grids_are_drawn(key):
     info = get_metric(key).info
     assert info.stimulus == "grid"
-    assert info.defaults == {"n": 3, "smoothing": 1, "pool": info.preset}
+    assert info.defaults == {"n": 3, "smoothing": 1, "rule": info.preset}
 
 
 @pytest.mark.parametrize(
     ("key", "defaults", "view"),
     [
-        ("grid_pg/rescaled", {"n": 2, "smoothing": 1, "pool": "bcos_v2"}, "rescaled"),
-        ("grid_pg/bcosification_strided", {"n": 2, "smoothing": 15, "pool": "bcos_v2"}, "strided_padded"),
-        ("grid_pg/aloe_strided", {"n": 2, "smoothing": 1, "pool": "aloe"}, "strided"),
-        ("grid_pg/how_to_probe", {"n": 3, "smoothing": 5, "filter": "average", "pool": "how_to_probe"}, "plain"),
+        ("grid_pg/rescaled", {"n": 2, "smoothing": 1, "rule": "bcos_v2"}, "rescaled"),
+        ("grid_pg/bcosification_strided", {"n": 2, "smoothing": 15, "rule": "bcos_v2"}, "strided_padded"),
+        ("grid_pg/aloe_strided", {"n": 2, "smoothing": 1, "rule": "aloe"}, "strided"),
+        ("grid_pg/how_to_probe", {"n": 3, "smoothing": 5, "filter": "average", "rule": "how_to_probe"}, "plain"),
     ],
 )
 def test_presets_of_other_suites_have_their_published_parameters(key, defaults, view):

@@ -88,17 +88,16 @@ def _slow_box_iou(image, region, threshold, smoothing):
             ]
             smoothed[i, j] = max(sum(near) / smoothing**2, 0)
     low, high = min(smoothed.values()), max(smoothed.values())
-    high_ones = [place for place, value in smoothed.items() if (value - low) / (high - low) >= threshold]
-    return _iou_of_boxes(_box_of(high_ones), _box_of([tuple(p) for p in region.nonzero().tolist()]))
+    high_ones = [place for place, value in smoothed.items() if (value - low) / (1e-12 + high - low) >= threshold]
+    inside = {tuple(p) for p in region.nonzero().tolist()}
+    predicted = _box_of(high_ones) if high_ones else {(0, 0)}
+    return round(len(predicted & inside) / len(predicted | inside), 2)
 
 
 def _box_of(places):
+    # Slices end before the last row and column.
     rows, columns = [row for row, _ in places], [column for _, column in places]
-    return {(i, j) for i in range(min(rows), max(rows) + 1) for j in range(min(columns), max(columns) + 1)}
-
-
-def _iou_of_boxes(one, two):
-    return len(one & two) / len(one | two)
+    return {(i, j) for i in range(min(rows), max(rows)) for j in range(min(columns), max(columns))}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -111,22 +110,36 @@ def test_the_iou_of_boxes_equals_the_definition_in_loops(seed, threshold, smooth
     assert box_iou(maps, region, threshold, smoothing).item() == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_box_around_the_object_scores_one_whatever_the_object_s_form(score):
+def test_a_box_one_pixel_larger_than_the_object_scores_one(score):
     region = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
-    for k in range(8):
-        region[0, 0, 5 + k, 4 + k] = region[0, 0, 12 - k, 4 + k] = True
+    region[0, 0, 5:12, 4:11] = True
     maps = torch.zeros(1, 1, 20, 20)
-    maps[0, 0, 5:13, 4:12] = 1
+    for k in range(8):
+        maps[0, 0, 5 + k, 4 + k] = maps[0, 0, 12 - k, 4 + k] = 1
     scored = score("iou/how_to_probe", maps, region, smoothing=1)
     assert scored.values.item() == 1
     assert scored.status == ((Status.OK,),)
 
 
-def test_the_iou_of_boxes_is_zero_without_positive_entries_and_undefined_without_a_region(score):
+def test_two_boxes_are_taken_as_their_union_and_not_as_what_spans_both():
+    region = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
+    region[0, 0, 2:5, 2:5] = region[0, 0, 10:16, 10:18] = True
+    maps = torch.zeros(1, 1, 20, 20)
+    maps[0, 0, 10:17, 10:19] = 1
+    assert box_iou(maps, region, smoothing=1).item() == round(48 / 57, 2)
+
+
+def test_a_map_without_high_pixels_has_the_top_left_pixel_as_its_box(score):
     maps = torch.stack([torch.zeros(8, 8), -torch.rand(8, 8), torch.rand(8, 8)])[None]
     regions = torch.zeros(1, 3, 8, 8, dtype=torch.bool)
-    regions[0, :2, 0, 0] = True
+    regions[0, :2, :2, :2] = True
     scored = score("iou/how_to_probe", maps, regions)
-    assert scored.values[0, :2].tolist() == [0.0, 0.0]
+    assert scored.values[0, :2].tolist() == [0.25, 0.25]
     assert scored.values[0, 2].isnan()
     assert scored.status == ((Status.ZERO_MAP, Status.ZERO_MAP, Status.EMPTY_REGION),)
+
+
+def test_a_single_high_pixel_has_no_box():
+    maps = torch.zeros(1, 1, 8, 8)
+    maps[0, 0, 3, 4] = 1
+    assert box_iou(maps, maps > 0, smoothing=1).item() == 0

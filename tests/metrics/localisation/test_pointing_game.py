@@ -59,15 +59,15 @@ def test_the_first_of_several_maxima_counts(score):
     maps[0, 0, 2, 5] = maps[0, 0, 6, 1] = 1
     first, second = (torch.zeros(1, 1, 8, 8, dtype=torch.bool) for _ in range(2))
     first[0, 0, 2, 5] = second[0, 0, 6, 1] = True
-    assert score("pointing_game/exact", maps, first).values.item() == 1
-    assert score("pointing_game/exact", maps, second).values.item() == 0
+    assert score("pointing_game/exact", maps, first, ties="index").values.item() == 1
+    assert score("pointing_game/exact", maps, second, ties="index").values.item() == 0
 
 
 @pytest.mark.parametrize("key", PRESETS)
 def test_a_constant_map_points_at_the_top_left_pixel(key, score):
     corner = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
     corner[0, 0, 0, 0] = corner[0, 1, 60:, 60:] = True
-    scored = score(key, torch.full((1, 2, 64, 64), -2.0), corner)
+    scored = score(key, torch.full((1, 2, 64, 64), -2.0), corner, ties="index")
     assert scored.values.tolist() == [[1.0, 0.0]]
     assert scored.status == ((Status.CONSTANT_MAP,) * 2,)
 
@@ -75,7 +75,7 @@ def test_a_constant_map_points_at_the_top_left_pixel(key, score):
 def test_a_zero_map_points_at_the_top_left_pixel_for_torchray_and_nowhere_for_exact(score):
     corner = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     corner[0, 0, 0, 0] = True
-    torchray, exact = (score(key, torch.zeros(1, 1, 64, 64), corner) for key in PRESETS)
+    torchray, exact = (score(key, torch.zeros(1, 1, 64, 64), corner, ties="index") for key in PRESETS)
     assert torchray.values.item() == 1
     assert math.isnan(exact.values.item())
     assert torchray.status == exact.status == ((Status.ZERO_MAP,),)
@@ -99,6 +99,10 @@ def test_an_empty_region_is_neither_hit_nor_miss(key, score):
 @pytest.mark.parametrize("tolerance", [0.0, -1.0, math.nan])
 def test_a_tolerance_that_is_not_positive_is_refused(tolerance, score):
     message = f"tolerance is {tolerance}; give a positive number of pixels, 1 for none."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        pointing_hits(_point(3, 4), _region_40_to_49(), tolerance)
+    remedy = "use a finite number" if math.isnan(tolerance) else "use a number above 0"
+    message = f"pointing_game/default.tolerance={tolerance} is not allowed; {remedy}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score("pointing_game", _point(3, 4), tolerance=tolerance)
 

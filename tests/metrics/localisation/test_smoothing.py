@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from bcos_eval.metrics.localisation.smoothing import gaussian_smooth, smooth
+from bcos_eval.metrics.localisation.region_scores import gaussian_smooth, smooth
 
 
 def _slow_mean(image, kernel):

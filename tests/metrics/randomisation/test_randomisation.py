@@ -218,7 +218,7 @@ def test_a_hole_in_the_map_of_a_randomised_network_is_nonfinite(score):
 
 
 def test_no_stage_is_refused(score):
-    message = "n_stages is 0; give at least 1."
+    message = "randomisation/cascading.n_stages=0 is not allowed; use 1 or more"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score("randomisation", torch.rand(1, 1, SIDE, SIDE), predict=_toy(), n_stages=0)
 

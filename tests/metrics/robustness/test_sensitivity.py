@@ -113,9 +113,9 @@ def test_a_hole_in_the_map_of_a_nearby_image_is_nonfinite(hole, score):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"radius": 0.0}, "radius is 0.0; give a positive change of pixel values."),
-        ({"radius": math.nan}, "radius is nan; give a positive change of pixel values."),
-        ({"n_samples": 0}, "n_samples is 0; give at least 1."),
+        ({"radius": 0.0}, "sensitivity/max.radius=0.0 is not allowed; use a number above 0"),
+        ({"radius": math.nan}, "sensitivity/max.radius=nan is not allowed; use a finite number"),
+        ({"n_samples": 0}, "sensitivity/max.n_samples=0 is not allowed; use 1 or more"),
     ],
 )
 def test_no_noise_and_no_copies_are_refused(params, message, score):
