@@ -75,7 +75,7 @@ def stored_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
         "cell": [shard.facts.address.cell for shard in kept],
     }
     for column, values in shared.items():
-        units[column] = pd.Series(np.repeat(values, lengths), dtype=str)
+        units[column] = pd.Series(np.repeat(np.array(values), lengths), dtype=str)
     return units.drop_duplicates(["cell", "stimulus", "unit"]).reset_index(drop=True)
 
 
