@@ -28,6 +28,10 @@ class IncompatibleError(InputError):
     """
 
 
+class Terminated(KeyboardInterrupt):
+    """The system asked the process to end, as schedulers do before they kill it."""
+
+
 class UnitFailedError(Exception):
     """Code that raised on a unit of a run that is to end at the first failure."""
 

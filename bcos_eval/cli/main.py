@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import cast
 
 import click
 
-from bcos_eval.errors import InputError, UnitFailedError, unknown_name
+from bcos_eval.errors import InputError, Terminated, UnitFailedError, unknown_name
 from bcos_eval.version import __version__
 
 from .console import show_whatever_the_encoding
-from .exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED
+from .exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_TERMINATED
 from .failure import report_failure
 
 # Every command with its one line in the help, so that the help needs none of their modules: command `x` is
@@ -73,10 +76,22 @@ def bcos_eval() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 a fault or failed units, 2 the user's input, 130 interrupted."""
+    """Run a command and exit: 0 done, 1 a fault or failed units, 2 wrong input, 130 or 143 interrupted."""
     show_whatever_the_encoding(sys.stdout, sys.stderr)
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _end_on_termination()
     sys.exit(_exit_code(given or ["--help"]))
+
+
+def _end_on_termination() -> None:
+    """Turn SIGTERM, which schedulers send before they kill, into an exception that ends a run in order."""
+
+    def end(signal_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal_number, signal.SIG_IGN)
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
 
 
 def _exit_code(arguments: list[str]) -> int:
@@ -90,9 +105,10 @@ def _exit_code(arguments: list[str]) -> int:
     except UnitFailedError as error:
         click.echo(f"error: {error}", err=True)
         return EXIT_FAILED
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("interrupted; what was finished is stored, run the same command again to go on.", err=True)
-        return EXIT_INTERRUPTED
+        # click raises Abort in the place of an interruption.
+        return EXIT_TERMINATED if isinstance(error.__cause__ or error, Terminated) else EXIT_INTERRUPTED
     except OSError as error:
         # What the disk, the network or a permission refuses is said with its place; there is nothing to debug.
         return _refuse(_os_error_line(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _CONFIG_SETTINGS = f"{__name__}.config_settings"
 _AUTO = "auto"
 _RANDOM = "random"
+_EVERYTHING = "1/1"
 
 
 def _read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
@@ -126,6 +128,10 @@ def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, 
         batch_size=_batch_size(options["batch_size"]),
         executor=options["executor"],
         pool=options["pool"],
+        workers=options.get("workers", 1),
+        share=_share(options.get("shard", _EVERYTHING)),
+        ray_address=options.get("address"),
+        gpus_per_worker=options.get("gpus_per_worker"),
         fail_fast=options.get("fail_fast", False),
         retry_failed=options.get("retry_failed", False),
         settings=settings,
@@ -174,6 +180,18 @@ def _refuse_settings_of_unused_defaults(settings: Sequence[str], models: Sequenc
 def _owner(setting: str) -> str:
     """Return what a setting `OWNER.KEY=VALUE` is meant for."""
     return setting.partition("=")[0].rpartition(".")[0]
+
+
+def _share(text: str | None) -> Any:  # noqa: ANN401 - Share, imported late because its package loads torch
+    """Return the share that was asked for, or the one that a scheduler's variables say, which is noted."""
+    from bcos_eval.engine.share import parse_share, share_of_environment
+
+    if text is not None:
+        return parse_share(text)
+    share, said_by = share_of_environment(os.environ)
+    if share.count > 1:
+        echo_note(f"note: --shard {share}, as {said_by} says; --shard 1/1 computes everything.")
+    return share
 
 
 def _batch_size(text: str) -> int | None:

@@ -15,7 +15,15 @@ from .stored import echo_note
 @click.command("run")
 @request_options
 @click.option("--batch-size", default="auto", help="Stimuli per batch, or auto.")
-@click.option("--executor", default="local", help="Who computes: local (ray will come).")
+@click.option("--workers", type=int, default=1, help="Processes that compute, each with one thread or one GPU.")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Compute every N-th task, beginning with number I.  [default: as Slurm, torchrun or Kubernetes say]",
+)
+@click.option("--executor", default="local", help="Who computes: local, or ray for actors of Ray.")
+@click.option("--address", help="Address of a Ray cluster; without, Ray starts on this machine.")
+@click.option("--gpus-per-worker", type=float, help="GPUs of a Ray worker, also a part of one.")
 @click.option("--fail-fast", is_flag=True, help="End at the first unit on which code raises.")
 @click.option("--retry-failed", is_flag=True, help="Compute again what has failed units.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and compute nothing.")
@@ -45,5 +53,5 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     n_stored = len(board.rows)
     if n_stored > len(rows):
         echo_note(f"note: the file has {n_stored} rows, all that '{out}' holds; above are those of this run.")
-    if result.n_failed:
+    if result.n_failed or result.n_lost:
         click.get_current_context().exit(EXIT_FAILED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -57,3 +58,61 @@ def forward_hooks(modules: Iterable[nn.Module], hook: ForwardHook) -> Iterator[N
     finally:
         for handle in handles:
             handle.remove()
+
+
+# Attributes of a module in which torch keeps what belongs to it, by name or number.
+_TABLES = tuple(key for key, value in nn.Module().__dict__.items() if isinstance(value, dict))
+
+
+class NetworkState:
+    """A network as it is now, to which it can be put back after code that may have changed it.
+
+    Args:
+        network: The network; its weights are copied.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._modules = [
+            (module, {key: _copied(key, value) for key, value in module.__dict__.items()})
+            for module in network.modules()
+        ]
+        tensors = [*network.parameters(), *network.buffers()]
+        self._tensors = [(one, one.requires_grad, one.detach().clone()) for one in tensors]
+
+    def restore(self) -> tuple[str, ...]:
+        """Put the network back, and return what was changed: modules' attributes and tables, "weights"."""
+        changed = {key for module, before in self._modules for key in _put_back(module, before)}
+        for tensor, requires_grad, value in self._tensors:
+            if tensor.requires_grad != requires_grad:
+                changed.add("requires_grad")
+                tensor.requires_grad_(requires_grad)
+            # Values and not versions: what is written through `.data` raises no version.
+            if tensor.shape != value.shape or not torch.equal(tensor, value):
+                changed.add("weights")
+                tensor.data = value.clone()
+        return tuple(sorted(changed))
+
+
+def _copied(key: str, value: object) -> object:
+    return dict(value) if key in _TABLES and isinstance(value, dict) else value
+
+
+def _put_back(module: nn.Module, before: dict[str, object]) -> Iterator[str]:
+    """Give a module its attributes back; yields the names of those that were changed."""
+    now = module.__dict__
+    for key in [key for key in now if key not in before]:
+        del now[key]
+        yield key
+    for key, value in before.items():
+        if key in _TABLES and isinstance(value, dict) and isinstance(table := now.get(key), dict):
+            if [*map(id, table.values())] != [*map(id, value.values())] or [*table] != [*value]:
+                table.clear()
+                table.update(value)
+                yield key
+        elif key not in now or not _is_same(now[key], value):
+            now[key] = value
+            yield key
+
+
+def _is_same(one: object, other: object) -> bool:
+    return one is other or (type(one) is type(other) and isinstance(one, (int, float, str)) and one == other)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bcos_eval.contract.metric import Metric
 from bcos_eval.contract.network import Network
+from bcos_eval.contract.precision import reference_precision
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset
 from bcos_eval.errors import InputError
@@ -29,7 +30,6 @@ from .choice import Choice
 from .plan import Cell, make_plan
 from .progress import Progress
 from .request import RunRequest, resolve
-from .run import reference_precision
 from .run_context import RunContext
 from .score_bins import FEWEST_UNITS, ranked_bins
 from .scoring import score_batch

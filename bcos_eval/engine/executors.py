@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from bcos_eval.errors import InputError
+from bcos_eval.store.claims import Claims
 from bcos_eval.store.shards import Store
 
 from .batch import BatchLimit
 from .plan import Task
+from .processes import execute_in_processes
+from .ray_executor import execute_with_ray, require_ray
+from .request import RunRequest
 from .run_context import RunContext
-from .task import compute
+from .task import compute_unclaimed
+
+# How often to look whether another run has stored what it was computing.
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def execute(context: RunContext, tasks: Sequence[Task], store: Store, advance: Callable[[int], None]) -> None:
-    """Compute and store every task, one after the other in this process.
+    """Compute and store every task, here or by the workers that were asked for.
+
+    What another run in the same folder is computing is waited for, and computed should that run end before.
 
     Args:
         context: Models and data.
@@ -24,17 +35,51 @@ def execute(context: RunContext, tasks: Sequence[Task], store: Store, advance: C
 
     Raises:
         InputError: If a single stimulus does not fit into memory.
+        UnitFailedError: If code raised and the first failure is to end the run.
     """
-    limit = BatchLimit(context.request.batch_size, context.device)
-    for task in tasks:
-        compute(context, task, store, limit, advance)
+    if context.request.executor == "ray":
+        execute_with_ray(context, tasks, advance)
+    elif context.request.workers > 1:
+        execute_in_processes(context, tasks, advance)
+    else:
+        _execute_here(context, tasks, store, advance)
 
 
-def require_executor(name: str) -> None:
-    """Refuse an executor that this version does not have.
+def _execute_here(
+    context: RunContext, tasks: Sequence[Task], store: Store, advance: Callable[[int], None]
+) -> None:
+    limit, claims = BatchLimit(context.request.batch_size, context.device), Claims(context.root)
+    waiting = deque(tasks)
+    later: list[Task] = []
+    while waiting or later:
+        if not waiting:
+            _wait_for_others()
+            waiting, later = deque(later), []
+        rest = compute_unclaimed(context, waiting.popleft(), store, limit, claims, advance)
+        if rest is not None:
+            later.append(rest)
+
+
+def _wait_for_others() -> None:
+    time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def require_executor(request: RunRequest, *, has_objects: bool) -> None:
+    """Refuse an executor that cannot compute the request.
+
+    Args:
+        request: What is asked for.
+        has_objects: Whether models or data were handed over and are not known by name.
 
     Raises:
-        InputError: For `ray`, whose place is kept: tasks depend on nothing but a request and a folder.
+        InputError: If Ray is asked for and not installed, or other processes cannot resolve the request.
     """
-    if name == "ray":
-        raise InputError("--executor ray is not available in this version; use --executor local.")
+    if request.executor == "ray":
+        require_ray()
+    if request.executor == "local" and request.workers == 1:
+        return
+    if has_objects or not all(isinstance(entry, str) for entry in (*request.methods, *request.metrics)):
+        raise InputError(
+            "other processes cannot be handed models, data, explainers or metrics as objects; name them, also as "
+            "FILE.py:NAME, or use one worker."
+        )

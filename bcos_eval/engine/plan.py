@@ -103,7 +103,7 @@ class Plan:
 
     Attributes:
         cells: All cells, in the order asked for.
-        tasks: What is not stored yet.
+        tasks: What is not stored yet, of the share that this process has.
     """
 
     cells: tuple[Cell, ...]
@@ -153,7 +153,15 @@ def make_plan(context: RunContext, choices: Choices, store: Store, *, counted: b
         context.progress.note(f"left out: {reason}")
     if not cells:
         raise InputError("no combination of model, method and metric is left to run; see the notes above.")
-    return Plan(cells=cells, tasks=_tasks(cells, store, retry_failed=context.request.retry_failed))
+    tasks = context.request.share.of(_tasks(cells))
+    left = (_left(task, store, retry_failed=context.request.retry_failed) for task in tasks)
+    return Plan(cells=cells, tasks=tuple(task for task in left if task.shards))
+
+
+def shards_of_model(context: RunContext, choices: Choices, model: str) -> dict[ShardAddress, Shard]:
+    """Return all shards of a model, by address, as `make_plan` finds them."""
+    cells = _cells(context, choices, model, counted=True, refused=[])
+    return {shard.address: shard for cell in cells for shard in cell.shards()}
 
 
 def _cells(
@@ -226,18 +234,22 @@ def _cell_key(
     }
 
 
-def _tasks(cells: Sequence[Cell], store: Store, *, retry_failed: bool) -> tuple[Task, ...]:
-    """Group missing shards by what they are measured on; methods alternate, so that estimates settle early."""
+def _tasks(cells: Sequence[Cell]) -> list[Task]:
+    """Group shards by what they are measured on; methods alternate, so that estimates settle early."""
     wanted: dict[tuple[str, StimulusKind, int, int], dict[str, list[Shard]]] = {}
     for cell in cells:
         for shard in cell.shards():
-            if not _is_done(store, shard, retry_failed=retry_failed):
-                place = (cell.model, cell.kind, shard.first, shard.stop)
-                wanted.setdefault(place, {}).setdefault(cell.method.label, []).append(shard)
-    return tuple(Task(tuple(shards)) for methods in wanted.values() for shards in methods.values())
+            place = (cell.model, cell.kind, shard.first, shard.stop)
+            wanted.setdefault(place, {}).setdefault(cell.method.label, []).append(shard)
+    return [Task(tuple(shards)) for methods in wanted.values() for shards in methods.values()]
 
 
-def _is_done(store: Store, shard: Shard, *, retry_failed: bool) -> bool:
+def _left(task: Task, store: Store, *, retry_failed: bool) -> Task:
+    return Task(tuple(one for one in task.shards if not is_done(store, one, retry_failed=retry_failed)))
+
+
+def is_done(store: Store, shard: Shard, *, retry_failed: bool = False) -> bool:
+    """Whether a shard is stored, and if failed units are to be tried again, has none."""
     if not store.has(shard.address):
         return False
     stored = store.read(shard.address) if retry_failed else None

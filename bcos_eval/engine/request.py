@@ -14,6 +14,7 @@ from bcos_eval.stimuli import PoolChoice
 from bcos_eval.user_code.plugins import explainer_named, metric_named
 
 from .choice import Choice, Entry, ParamSetting, check_settings, choose, parse_setting
+from .share import Share
 
 Executor = Literal["local", "ray"]
 
@@ -44,6 +45,10 @@ class RunRequest:
         weights: Weights by model name; a model that is not there gets the ones registered for the dataset.
         model_files: Where models of the user's own come from, `FILE.py:FACTORY` by name.
         pool: Whose confident images grids are made of: each model's own, or those that all models share.
+        workers: Number of processes that compute; with more than one, each has a replica of the model.
+        share: The part of the tasks that this run computes.
+        ray_address: Where a Ray cluster is; None starts one on this machine.
+        gpus_per_worker: GPUs of a Ray worker, also a part of one; None is one on CUDA, else none.
         fail_fast: Whether the run ends where code raises on a unit; otherwise that unit is `failed`.
         retry_failed: Whether shards with failed units are computed again.
     """
@@ -63,6 +68,10 @@ class RunRequest:
     weights: Mapping[str, str] = field(default_factory=dict)
     model_files: Mapping[str, str] = field(default_factory=dict)
     pool: PoolChoice = "own"
+    workers: int = 1
+    share: Share = field(default_factory=Share)
+    ray_address: str | None = None
+    gpus_per_worker: float | None = None
     fail_fast: bool = False
     retry_failed: bool = False
 
@@ -76,10 +85,7 @@ class RunRequest:
             raise InputError("no model given; name one with --model, see `bcos-eval list models`.")
         if not self.metrics:
             raise InputError("no metric given; name one with --metric, see `bcos-eval list metrics`.")
-        if self.n_samples < 1:
-            raise InputError(f"--samples {self.n_samples} is not allowed; give 1 or more.")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError(f"--batch-size {self.batch_size} is not allowed; give 1 or more, or auto.")
+        self._require_counts()
         if self.executor not in get_args(Executor):
             raise unknown_name("executor", self.executor, get_args(Executor))
         if self.pool not in get_args(PoolChoice):
@@ -89,6 +95,14 @@ class RunRequest:
         for name in self.weights:
             if name not in self.models:
                 raise unknown_name("model in --weights", name, self.models)
+
+    def _require_counts(self) -> None:
+        if self.n_samples < 1:
+            raise InputError(f"--samples {self.n_samples} is not allowed; give 1 or more.")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"--batch-size {self.batch_size} is not allowed; give 1 or more, or auto.")
+        if self.workers < 1:
+            raise InputError(f"--workers {self.workers} is not allowed; give 1 or more.")
 
     def as_json(self) -> dict[str, object]:
         """Return the request as plain values, for the manifest."""
@@ -103,6 +117,8 @@ class RunRequest:
             "device": self.device,
             "batch_size": self.batch_size,
             "executor": self.executor,
+            "workers": self.workers,
+            "shard": str(self.share),
             "params": [str(setting) for setting in (*self.config_settings, *self.settings)],
             "weights": dict(self.weights),
             "pool": self.pool,

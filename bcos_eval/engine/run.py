@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from bcos_eval.contract.network import Network
+from bcos_eval.contract.precision import reference_precision
 from bcos_eval.contract.statuses import Status
 from bcos_eval.data import Dataset
 from bcos_eval.store.atomic_write import remove_leftovers, require_writable
-from bcos_eval.store.manifest import Outcome, RunRecord, read_runs
+from bcos_eval.store.manifest import Outcome, RunRecord, close_ended_records, read_runs
 from bcos_eval.store.shards import Store, StoredShard
 
 from .executors import execute, require_executor
@@ -37,12 +38,14 @@ class RunResult:
         n_computed: Number of tasks that had to be computed.
         notes: What was skipped, failed or fell short.
         n_failed: Number of units on which code raised.
+        n_lost: Number of tasks whose workers ended without a word.
     """
 
     shards: tuple[StoredShard, ...]
     n_computed: int
     notes: tuple[str, ...]
     n_failed: int = 0
+    n_lost: int = 0
 
 
 def run(
@@ -68,14 +71,17 @@ def run(
         InputError: If the request cannot be fulfilled; nothing has been computed then, as a rule.
     """
     choices = resolve(request)
-    require_executor(request.executor)
+    require_executor(request, has_objects=bool(networks) or dataset is not None)
     require_writable(root)
     remove_leftovers(root)
+    close_ended_records(root)
     read_runs(root)  # a manifest that is not ours is refused before the work, not after it
     progress = progress or Progress()
     store = Store(root)
     context = RunContext(request, root, progress, networks=networks, dataset=dataset)
     context.require_data()
+    if request.share.count > 1:
+        progress.note(f"this run computes share {request.share} of the work; others must compute the rest.")
     with reference_precision():
         plan = make_plan(context, choices, store)
         record = _record(context, plan)
@@ -86,7 +92,7 @@ def run(
             n_failed = _note_failed_units(context, shards)
     for path in dict.fromkeys(store.ignored):
         progress.note(f"computed '{path}' again, which was damaged.")
-    return RunResult(tuple(shards), len(plan.tasks), tuple(progress.notes), n_failed)
+    return RunResult(tuple(shards), len(plan.tasks), tuple(progress.notes), n_failed, context.n_lost_tasks)
 
 
 def outline(
@@ -192,14 +198,3 @@ def _note_failed_units(context: RunContext, shards: list[StoredShard]) -> int:
             "--retry-failed computes them again."
         )
     return n_failed
-
-
-@contextmanager
-def reference_precision() -> Iterator[None]:
-    """Turn TF32 off, which costs GPU results three of their seven digits (protocols.md section 0)."""
-    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

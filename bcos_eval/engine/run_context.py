@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bcos_eval.contract.explained_model import Memory
 from bcos_eval.contract.network import Network
+from bcos_eval.contract.network_state import NetworkState
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset, load_dataset
 from bcos_eval.data.classes import has_class_names, in_classes_of
@@ -46,6 +47,7 @@ class RunContext:
         self.request = request
         self.root = root
         self.progress = progress
+        self.n_lost_tasks = 0
         self.failures = Failures(root, progress, request.fail_fast)
         self.device = choose_device(request.device)
         self._given_dataset = dataset
@@ -55,6 +57,7 @@ class RunContext:
         self._pools: dict[str, Pool] = {}
         self._taken: set[tuple[str, StimulusKind]] = set()
         self._sources: dict[tuple[str, StimulusKind], StimulusSource] = {}
+        self._states: dict[str, NetworkState] = {}
         self._memories: dict[str, Memory] = {}
         self._last_read: tuple[object, list[Stimulus | Unreadable]] = (None, [])
 
@@ -67,6 +70,20 @@ class RunContext:
         if name not in self._networks:
             self._networks[name] = self._load(name)
         return self._networks[name]
+
+    def keep_state(self, model: str) -> None:
+        """Remember a model as it is before a user's code can change it."""
+        if model not in self._states:
+            self._states[model] = NetworkState(self.network(model))
+
+    def restore(self, model: str, culprit: str) -> None:
+        """Put a model back to the state kept, and note what a user's code had changed."""
+        changed = self._states[model].restore()
+        if changed:
+            self.progress.note(
+                f"{culprit} left the network changed ({', '.join(changed)}); it was put back, so that no score "
+                "depends on it."
+            )
 
     def memory(self, model: str) -> Memory:
         """Return what a model said of pictures it was shown; methods and metrics share it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -73,6 +73,7 @@ def score_batch(
     memory: Memory | None = None,
     failures: Failures | None = None,
     may_refuse: bool = False,
+    restore: Callable[[str], None] | None = None,
 ) -> list[ScoredStimulus]:
     """Explain stimuli of one shape, all targets in one call each, and score the attributions by every metric.
 
@@ -90,6 +91,7 @@ def score_batch(
         memory: What this network said before, which saves asking again; one for this call if not given.
         failures: What becomes of a stimulus on which the method or a metric raises; None raises on.
         may_refuse: Whether an `InputError` on the first stimulus is raised whatever `failures` says.
+        restore: Puts the network back after a user's code, whose name it is told.
     """
     images = torch.stack([stimulus.image for stimulus in stimuli]).to(device)
     targets = torch.stack([stimulus.targets for stimulus in stimuli]).to(device)  # (B, K)
@@ -98,7 +100,24 @@ def score_batch(
     each = functools.partial(directly if failures is None else failures.each, may_refuse=may_refuse)
 
     def explained(places: Sequence[int]) -> Sequence[Tensor]:
-        return [*kind.explain(model.explain_network, network, images[[*places]], targets[[*places]])]
+        if not method.entry.code or restore is None:
+            return [*kind.explain(model.explain_network, network, images[[*places]], targets[[*places]])]
+        maps: list[Tensor] = []
+        for place in places:  # a user's code finds the network as it was for every image
+            try:
+                maps += kind.explain(model.explain_network, network, images[[place]], targets[[place]])
+            finally:
+                restore(f"method '{method.label}'")
+        return maps
+
+    def scored_by(metric: Choice[Metric], given: _Given, places: Sequence[int]) -> Sequence[StimulusScores]:
+        if not metric.entry.code:
+            return _score(model, metric, given.at(places))
+        try:  # a user's code gets tensors and a memory of its own, which it may change
+            return _score(replace(model, memory=Memory()), metric, given.at(places).cloned())
+        finally:
+            if restore is not None:
+                restore(f"metric '{metric.label}'")
 
     started = _now(device)
     maps = each(explained, [one.stimulus_id for one in stimuli], what=f"method '{method.label}'")
@@ -113,7 +132,7 @@ def score_batch(
         )
         for metric in metrics:
             scored = each(
-                functools.partial(_score, model, metric, given),
+                functools.partial(scored_by, metric, given),
                 [one.stimulus_id for one in with_map],
                 what=f"metric '{metric.label}'",
             )
@@ -156,6 +175,16 @@ class _Given:
             [self.counterfactuals[place] for place in kept] if self.counterfactuals else (),
         )
 
+    def cloned(self) -> _Given:
+        """Return the same in tensors of its own."""
+        return _Given(
+            self.maps.clone(),
+            self.images.clone(),
+            self.targets.clone(),
+            self.regions.clone(),
+            [Counterfactuals(one.images.clone(), one.regions.clone()) for one in self.counterfactuals],
+        )
+
 
 def _counterfactuals(metrics: Sequence[Choice[Metric]], stimuli: Sequence[Stimulus]) -> list[Counterfactuals]:
     """Return the scenes without their parts, if a metric wants them: rendering takes longer than most metrics."""
@@ -164,10 +193,8 @@ def _counterfactuals(metrics: Sequence[Choice[Metric]], stimuli: Sequence[Stimul
     return [stimulus.counterfactuals() for stimulus in stimuli if stimulus.counterfactuals is not None]
 
 
-def _score(
-    model: ExplainedModel, choice: Choice[Metric], batch: _Given, places: Sequence[int]
-) -> list[StimulusScores]:
-    metric, given = choice.entry, batch.at(places)
+def _score(model: ExplainedModel, choice: Choice[Metric], given: _Given) -> list[StimulusScores]:
+    metric = choice.entry
     keywords: dict[str, Any] = {"seed": model.seed, **choice.params}
     if "counterfactuals" in metric.info.needs:
         keywords["counterfactuals"] = given.counterfactuals

@@ -6,15 +6,44 @@ import functools
 from collections.abc import Callable
 
 from bcos_eval.stimuli import Unreadable
+from bcos_eval.store.claims import Claims
 from bcos_eval.store.examples import MAX_TARGETS
 from bcos_eval.store.shards import Store
 
 from .batch import BatchLimit
 from .example_maps import keep_examples
-from .plan import Task
+from .plan import Task, is_done
 from .run_context import RunContext
 from .scoring import ScoredStimulus, score_batch
 from .shard_rows import shard_of_rows
+
+
+def compute_unclaimed(
+    context: RunContext,
+    task: Task,
+    store: Store,
+    limit: BatchLimit,
+    claims: Claims,
+    advance: Callable[[int], None],
+) -> Task | None:
+    """Compute the shards of a task that no other process is computing; arguments as for `compute`.
+
+    Returns:
+        The shards that others are computing, as a task for later; None if there are none.
+    """
+    addresses = [shard.address for shard in task.shards]
+    with claims.held(addresses) as mine:
+        retry = context.request.retry_failed
+        free = [shard for shard in task.shards if shard.address in mine]
+        todo = tuple(shard for shard in free if not is_done(store, shard, retry_failed=retry))
+        if todo:
+            compute(context, Task(todo), store, limit, advance)
+    others = tuple(shard for shard in task.shards if shard.address not in mine and not is_done(store, shard))
+    if others:
+        return Task(others)
+    if not todo:
+        advance(task.n_stimuli)
+    return None
 
 
 def compute(
@@ -35,6 +64,8 @@ def compute(
     cell, first, stop = task.shards[0].cell, task.shards[0].first, task.shards[0].stop
     entries = context.stimuli(cell.model, cell.kind, first, stop)
     readable = [entry for entry in entries if not isinstance(entry, Unreadable)]
+    if _has_own_code(task):
+        context.keep_state(cell.model)
     score = functools.partial(
         score_batch,
         context.network(cell.model),
@@ -46,6 +77,7 @@ def compute(
         n_maps=MAX_TARGETS if first == 0 else 0,
         memory=context.memory(cell.model),
         failures=context.failures,
+        restore=functools.partial(context.restore, cell.model) if _has_own_code(task) else None,
     )
     scored: list[ScoredStimulus] = []
     for batch in limit.batches(readable):
@@ -62,3 +94,7 @@ def compute(
     rows = [entry if isinstance(entry, Unreadable) else of_stimulus[entry.stimulus_id] for entry in entries]
     for position, shard in enumerate(task.shards):
         store.write(shard_of_rows(shard, rows, position))
+
+
+def _has_own_code(task: Task) -> bool:
+    return any(shard.cell.method.entry.code or shard.cell.metric.entry.code for shard in task.shards)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 from bcos_eval.errors import InputError
+
+from .process import is_gone, this_process
 
 # Readers skip names with this suffix: a crash can leave one behind.
 TEMPORARY_SUFFIX = ".tmp"
@@ -101,37 +100,17 @@ def remove_leftovers(folder: Path) -> list[Path]:
 
 def _temporary_name() -> str:
     """A name of its own among all machines, containers, processes and threads; short, since names have a limit."""
-    return f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
-
-
-@cache
-def _machine() -> str:
-    """Tell this machine, since it was started, from others, and a container from its host: process ids repeat."""
-    parts = [socket.gethostname(), str(uuid.getnode())]
-    with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
-        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return f".{this_process()}-{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
 
 
 def _is_left_over(path: Path) -> bool:
     machine, _, rest = path.name.removeprefix(".").partition("-")
-    process = rest.partition("-")[0]
-    if machine == _machine() and process.isdecimal():
-        return not _is_alive(int(process))
+    gone = is_gone(f"{machine}-{rest.partition('-')[0]}")
+    if gone is not None:
+        return gone
     with suppress(OSError):
         return time.time() - path.stat().st_mtime > _DAY_IN_SECONDS
     return False
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True  # it runs under another user
-    return True
 
 
 def _flush_to_disk(path: Path) -> None:

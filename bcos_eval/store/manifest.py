@@ -21,6 +21,7 @@ from bcos_eval.errors import InputError
 from bcos_eval.version import __version__
 
 from .atomic_write import write_bytes
+from .process import is_gone, this_process
 from .sealed import DamagedFileError, read_sealed_json, sealed_json
 
 MANIFEST_NAME = "manifest.json"
@@ -58,6 +59,7 @@ class RunRecord:
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="microseconds"))
     clock: float = field(default_factory=time.perf_counter)
     number: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    process: str = field(default_factory=this_process)
 
     def save(self, root: Path, outcome: Outcome) -> None:
         """Add the entry to the manifest, or bring it up to date.
@@ -81,6 +83,7 @@ class RunRecord:
         return {
             "started": self.started,
             "number": self.number,
+            "process": self.process,
             "outcome": outcome,
             "duration_seconds": round(time.perf_counter() - self.clock, 3),
             "asked": dict(self.asked),
@@ -107,6 +110,14 @@ def read_runs(root: Path) -> list[Entry]:
     records = {_record_path(root, entry): entry for entry in _records(root)[0]}
     older = {_record_path(root, entry): entry for entry in _entries_of_manifest(root)}
     return sorted({**older, **records}.values(), key=lambda entry: (entry["started"], entry.get("number", "")))
+
+
+def close_ended_records(root: Path) -> None:
+    """Write "interrupted" into the records of runs that say they are running and whose process has ended."""
+    for entry in _records(root)[0]:
+        process = entry.get("process")
+        if entry.get("outcome") == "running" and isinstance(process, str) and is_gone(process):
+            write_bytes(_record_path(root, entry), sealed_json({**entry, "outcome": "interrupted"}))
 
 
 def damaged_records(root: Path) -> list[Path]:

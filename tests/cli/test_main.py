@@ -221,7 +221,7 @@ def test_an_interruption_exits_with_130_and_says_how_to_go_on(run, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bcos_eval.engine.executors.compute", interrupted)
+    monkeypatch.setattr("bcos_eval.engine.task.compute", interrupted)
     code, out, err = run("--model", "bcos_toy", "--metric", "energy_pg", "--quiet")
     assert (code, out) == (130, "")
     expected = "interrupted; what was finished is stored, run the same command again to go on."

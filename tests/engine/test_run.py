@@ -9,8 +9,10 @@ import pytest
 from bcos_eval.contract.plugins import find_explainer, find_metric
 from bcos_eval.engine import task as shard_task
 from bcos_eval.engine.progress import Progress
+from bcos_eval.engine.share import Share
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
+from bcos_eval.store.sealed import read_sealed_json, sealed_json
 from bcos_eval.store.shards import UNIT_COLUMNS, Store
 
 
@@ -81,7 +83,7 @@ def test_an_interrupted_run_resumes_with_what_is_missing(toy_run, monkeypatch, t
         done.append(arguments)
         original(*arguments)
 
-    monkeypatch.setattr("bcos_eval.engine.executors.compute", interrupted)
+    monkeypatch.setattr("bcos_eval.engine.task.compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
         toy_run(methods=("ixg", "gradcam", "random"))
     monkeypatch.undo()
@@ -258,10 +260,65 @@ def test_the_manifest_says_what_was_asked_and_with_what(toy_run):
     assert run["duration_seconds"] > 0
 
 
-def test_an_executor_of_a_later_version_is_an_error(toy_run):
+def test_ray_is_refused_where_it_is_not_installed(toy_run, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(InputError) as caught:
         toy_run(executor="ray")
-    assert str(caught.value) == "--executor ray is not available in this version; use --executor local."
+    assert str(caught.value) == (
+        "--executor ray needs Ray, which is not installed; pip install 'bcos-eval[ray]', or use --workers N."
+    )
+
+
+def test_other_processes_are_handed_names_only(toy_run):
+    with pytest.raises(InputError) as caught:
+        toy_run(workers=2)
+    assert str(caught.value) == (
+        "other processes cannot be handed models, data, explainers or metrics as objects; name them, also as "
+        "FILE.py:NAME, or use one worker."
+    )
+
+
+def test_shares_of_the_work_are_together_one_run(toy_run, tmp_path):
+    asked = {"methods": ("ixg", "random", "grad"), "metrics": ("energy_pg", "grid_pg")}
+    whole = toy_run(root=tmp_path / "whole", **asked)
+    parts = [toy_run(share=Share(index, 2), **asked) for index in (1, 0)]
+    assert [part.n_computed for part in parts] == [3, 3]
+    assert len(parts[0].shards) < len(whole.shards)
+    pd.testing.assert_frame_equal(scores(parts[1]), scores(whole), check_exact=True)
+
+
+def test_what_another_process_is_computing_is_waited_for(toy_run, monkeypatch):
+    whole = toy_run(metrics=("energy_pg",))
+    address = whole.shards[0].facts.address
+    path = Store(toy_run.root).units_path(address)
+    content = path.read_bytes()
+    path.unlink()
+    claim = toy_run.root / "claims" / address.shard
+    claim.write_text("another machine-1")
+    looks = []
+
+    def look():
+        looks.append(claim)
+        if len(looks) == 3:
+            path.write_bytes(content)
+
+    monkeypatch.setattr("bcos_eval.engine.executors._wait_for_others", look)
+    monkeypatch.setattr("bcos_eval.engine.task.compute", lambda *_: pytest.fail("computed twice"))
+    result = toy_run(metrics=("energy_pg",))
+    assert len(looks) == 3
+    pd.testing.assert_frame_equal(scores(result), scores(whole), check_exact=True)
+
+
+def test_records_of_processes_that_ended_are_closed_by_the_next_run(toy_run):
+    toy_run()
+    (path,) = (toy_run.root / "records").glob("*.json")
+    record = read_sealed_json(path)
+    # The machine is this one; numbers of processes are smaller.
+    record.update(outcome="running", process=record["process"].partition("-")[0] + "-99999999")
+    path.write_bytes(sealed_json(record))
+    toy_run()
+    outcomes = [run["outcome"] for run in json.loads((toy_run.root / "manifest.json").read_text())["runs"]]
+    assert outcomes == ["interrupted", "finished"]
 
 
 def test_progress_is_shown_on_standard_error_unless_quiet(toy_run, capsys, tmp_path):

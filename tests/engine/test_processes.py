@@ -1,0 +1,98 @@
+"""Workers of this machine: the same numbers as one process, also when one is killed."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pandas as pd
+import pytest
+
+from bcos_eval.engine.progress import Progress
+from bcos_eval.engine.request import RunRequest
+from bcos_eval.engine.run import run
+from bcos_eval.errors import InputError
+from bcos_eval.reports.tables.leaderboard import stored_units
+from bcos_eval.user_code.model import models_named
+
+OWN = """
+    import os, signal
+    from pathlib import Path
+    import torch
+    from torch import nn
+
+    FOLDER = Path(__file__).parent
+
+    class Tiny(nn.Module):
+        input_size = 64
+
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 4, 8, 4)
+            self.classify = nn.Linear(4, 16)
+
+        def encode(self, images):
+            return images
+
+        def probability(self, logits):
+            return logits.softmax(-1)
+
+        def forward(self, encoded):
+            return self.classify(self.first(encoded).relu().mean((2, 3)))
+
+    def deadly(model, images, targets):
+        if (FOLDER / "once").exists():
+            (FOLDER / "once").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (FOLDER / "always").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return images.sum(1, keepdim=True) * model(model.encode(images)).gather(1, targets)[..., None, None]
+
+    def wrong(model, images, targets):
+        return images
+"""
+
+
+@pytest.fixture
+def own_run(tmp_path):
+    """Runs an explainer of the user's own on two shards of images."""
+    path = tmp_path / "own.py"
+    path.write_text(dedent(OWN), encoding="utf-8")
+    models, files = models_named([f"{path}:Tiny"])
+
+    def start(out, method="deadly", **asked):
+        request = RunRequest(
+            models=models, model_files=files, methods=(f"{path}:{method}",), metrics=("energy_pg",), n_samples=60,
+            device="cpu", **asked,
+        )  # fmt: skip
+        return run(request, tmp_path / out, progress=Progress(quiet=True))
+
+    return start
+
+
+def units(result):
+    return stored_units(result.shards).drop(columns=["seconds"])
+
+
+def test_a_killed_worker_costs_nothing_but_time(own_run, tmp_path):
+    alone = own_run("alone")
+    (tmp_path / "once").touch()
+    together = own_run("together", workers=2)
+    assert together.n_lost == 0
+    (lost,) = [note for note in together.notes if note.startswith("a worker ended with code -9")]
+    assert lost.endswith("stimuli of own.Tiny; another one computes them.")
+    pd.testing.assert_frame_equal(units(alone), units(together), check_exact=True)
+
+
+def test_a_refusal_in_a_worker_refuses_the_run(own_run):
+    with pytest.raises(InputError, match=r"^method 'own\.wrong' gave maps of shape \(1, 3, 64, 64\); give "):
+        own_run("out", method="wrong", workers=2)
+
+
+@pytest.mark.slow
+def test_a_task_that_kills_its_workers_is_left_out_and_can_be_run_again(own_run, tmp_path):
+    (tmp_path / "always").touch()
+    killed = own_run("out", workers=2)
+    assert (killed.n_lost, len(killed.shards)) == (2, 0)
+    (tmp_path / "always").unlink()
+    again = own_run("out", workers=2)
+    assert (again.n_lost, again.n_computed, len(again.shards)) == (0, 2, 2)
