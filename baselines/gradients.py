@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from bcos_eval.bcos import for_gradients, gradients_by_target
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.maps import stack_targets
-from bcos_eval.contract.network import Network
+from bcos_eval.contract.network import Network, name_of
 from bcos_eval.contract.params import Count, NonNegative
+from bcos_eval.errors import IncompatibleError
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import GRADIENT_BATCH_PIXELS, batches
@@ -29,9 +30,23 @@ def input_gradients(model: Network, encoded: Tensor, targets: Tensor) -> Iterato
 
     Returns:
         Target by target, so that one at a time is in memory: K tensors `(B, C, H, W)`.
+
+    Raises:
+        IncompatibleError: If a compiled network allows one backward pass only.
     """
     network, x = for_gradients(cast("nn.Module", model), encoded)
-    return gradients_by_target(network(x), x, targets)
+    return _of_compiled_refused(gradients_by_target(network(x), x, targets), model)
+
+
+def _of_compiled_refused(gradients: Iterator[Tensor], model: Network) -> Iterator[Tensor]:
+    try:
+        yield from gradients
+    except RuntimeError as error:
+        if "donated buffers" not in str(error):
+            raise
+        raise IncompatibleError(
+            f"'{name_of(model)}' is compiled and allows one backward pass only; give the network as it was before"
+        ) from error
 
 
 @register_explainer(

@@ -70,7 +70,7 @@ def _check_images(images: Tensor) -> None:
         raise InputError(f"images have type {images.dtype}; give floating point pixels in [0, 1].")
     if images.numel() == 0:
         raise InputError(f"images have shape {tuple(images.shape)}; give at least one image with pixels.")
-    low, high = float(images.min()), float(images.max())
+    low, high = float(images.detach().min()), float(images.detach().max())
     # Written so that NaN fails too.
     if not (low >= 0 and high <= 1):
         raise InputError(f"images have values from {low:g} to {high:g}; give pixels in [0, 1], not normalised.")
