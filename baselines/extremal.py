@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.explainer import INPUT_GRADIENTS, Style, register_explainer
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Count, Positive
 from bcos_eval.errors import InputError
@@ -29,6 +29,7 @@ _LARGEST_BLUR = 20.0
     "extremal",
     source="Fong, Patrick & Vedaldi, ICCV 2019, preservation game; constants of TorchRay, fewer steps; slow",
     family="perturbation",
+    needs=(INPUT_GRADIENTS,),
     aliases=("extremal_perturbation",),
     style=Style("#CC79A7", ":"),
     expensive=True,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bcos_eval.bcos import for_gradients, gradients_by_target
-from bcos_eval.contract.explainer import Style, register_explainer
+from bcos_eval.contract.explainer import INPUT_GRADIENTS, Style, register_explainer
 from bcos_eval.contract.maps import stack_targets
 from bcos_eval.contract.network import Network, name_of
 from bcos_eval.contract.params import Count, NonNegative
@@ -53,6 +53,7 @@ def _of_compiled_refused(gradients: Iterator[Tensor], model: Network) -> Iterato
     "grad",
     source="Baehrens et al., JMLR 2010; signed, as in the B-cos papers",
     family="gradient",
+    needs=(INPUT_GRADIENTS,),
     aliases=("gradient", "saliency", "vanilla_gradient"),
     style=Style("#56B4E9", "--"),
 )
@@ -66,6 +67,7 @@ def gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     "grad_absolute",
     source="Simonyan et al., ICLR workshop 2014; absolute, as in Rao et al. 2022",
     family="gradient",
+    needs=(INPUT_GRADIENTS,),
     aliases=("grad/absolute",),
     style=Style("#56B4E9", "-."),
 )
@@ -79,6 +81,7 @@ def absolute_gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor
     "ixg",
     source="Shrikumar et al., arXiv:1605.01713",
     family="gradient",
+    needs=(INPUT_GRADIENTS,),
     aliases=("input_x_gradient", "input_times_gradient", "gradient_x_input"),
     style=Style("#0072B2", "-"),
 )
@@ -96,6 +99,7 @@ def input_times_gradient(model: Network, images: Tensor, targets: Tensor) -> Ten
     "intgrad",
     source="Sundararajan et al., ICML 2017; 50 steps as in the B-cos papers",
     family="gradient",
+    needs=(INPUT_GRADIENTS,),
     aliases=("integrated_gradients", "ig"),
     style=Style("#56B4E9", "-"),
     expensive=True,
@@ -153,6 +157,7 @@ def _path_mean(
     "smoothgrad",
     source="Smilkov et al., arXiv:1706.03825; 50 samples, noise 15 %",
     family="gradient",
+    needs=(INPUT_GRADIENTS,),
     aliases=("noise_tunnel",),
     style=Style("#0072B2", "--"),
     expensive=True,

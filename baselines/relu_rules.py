@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from bcos_eval.bcos import gradients_by_target
-from bcos_eval.contract.explainer import Need, Style, register_explainer
+from bcos_eval.contract.explainer import INPUT_GRADIENTS, Need, Style, register_explainer
 from bcos_eval.contract.maps import stack_targets
 from bcos_eval.contract.network import Network, device_of, name_of
 from bcos_eval.contract.network_state import frozen
@@ -160,7 +160,7 @@ def guided_gradients(model: Network, encoded: Tensor, targets: Tensor, *, absolu
     "gb",
     source="Springenberg et al., ICLR workshop 2015; signed, as in the B-cos papers",
     family="gradient",
-    needs=(RELUS,),
+    needs=(INPUT_GRADIENTS, RELUS),
     aliases=("guided_backprop", "guided_backpropagation"),
     style=Style("#332288", ":"),
 )
@@ -177,7 +177,7 @@ def guided_backprop(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     "gb_absolute",
     source="Springenberg et al., ICLR workshop 2015; absolute, as in Rao et al. 2022",
     family="gradient",
-    needs=(RELUS,),
+    needs=(INPUT_GRADIENTS, RELUS),
     aliases=("gb/absolute",),
     style=Style("#332288", "--"),
 )
@@ -190,7 +190,7 @@ def absolute_guided_backprop(model: Network, images: Tensor, targets: Tensor) ->
     "guided_gradcam",
     source="Selvaraju et al., ICCV 2017",
     family="cam",
-    needs=(RELUS, SPATIAL_FEATURES),
+    needs=(INPUT_GRADIENTS, RELUS, SPATIAL_FEATURES),
     aliases=("guided_grad_cam",),
     style=Style("#999933", "-"),
 )
@@ -206,7 +206,7 @@ def guided_grad_cam(model: Network, images: Tensor, targets: Tensor, *, layer: s
     "deeplift",
     source="Shrikumar et al., ICML 2017, rescale rule",
     family="gradient",
-    needs=(RELUS,),
+    needs=(INPUT_GRADIENTS, RELUS),
     aliases=("deep_lift",),
     style=Style("#332288", "-"),
 )

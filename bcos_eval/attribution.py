@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from bcos_eval.contract.network import Network
-from bcos_eval.contract.params import Param
+from bcos_eval.contract.network import Network, device_of, name_of
+from bcos_eval.contract.params import Param, plain
+from bcos_eval.contract.precision import float32_by_default
+from bcos_eval.data.image_file import to_tensor
 from bcos_eval.errors import InputError
+from bcos_eval.models import Classifier
+from bcos_eval.user_code.model import user_model
+from bcos_eval.user_code.network import Encode, Probability, UserModel, precision_of
 from bcos_eval.user_code.plugins import explainer_named, explainer_of
 
 
 def explain(
     model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
+    images: Tensor | Image.Image | Sequence[Image.Image],
+    targets: Tensor | Sequence[int] | int,
     method: str | Callable[..., Tensor] = "bcos",
     *,
+    encode: Encode | None = None,
+    probability: str | Probability | None = None,
     seed: int = 0,
     **params: Param,
 ) -> Tensor:
     """Return signed attributions of some images for some classes.
 
+    It may be called inside `no_grad`, `inference_mode` and from several threads; the model is left as it was.
+
     Args:
-        model: From `load_model`, or any module that has `encode(images)` and maps encoded images to logits.
-        images: `(B, 3, H, W)`, floating point, pixels in [0, 1].
+        model: From `load_model`, or a module of your own that maps encoded images to logits `(B, C)`.
+        images: `(B, 3, H, W)`, floating point, pixels in [0, 1]; or Pillow images of one size.
         targets: Classes to explain, integers `(B,)` for one per image or `(B, K)` for several.
         method: Registered explainer, see `bcos-eval list methods`; `FILE.py:NAME`, which runs that file; or a
             function of your own `(model, images, targets (B, K), *, seed, …) -> maps (B, K, H, W)`.
+        encode: For your own module: maps images in [0, 1] to network input; None takes the module's `encode`, or
+            else shows it the images as they are, `[x, 1 − x]` if its first layer has six channels, with a warning.
+        probability: For your own module: "softmax", "sigmoid" or a function; None takes the module's, or else a
+            softmax, for B-cos networks a sigmoid, with a warning.
         seed: Seed of explainers that draw.
         params: Parameters of the explainer.
 
@@ -40,7 +55,8 @@ def explain(
 
     Raises:
         ValueError: If the method is unknown (near matches are listed) or does not exist for this model, a
-            parameter is unknown, or images or targets have the wrong shape, type or range.
+            parameter is unknown, images or targets have the wrong shape, type or range, or the module gives
+            something else than logits.
 
     Example:
         >>> import bcos_eval, torch
@@ -49,18 +65,70 @@ def explain(
         torch.Size([2, 1, 64, 64])
     """
     explainer = explainer_named(method) if isinstance(method, str) else explainer_of(_name_of(method), method)
-    if not callable(getattr(model, "encode", None)):
-        raise InputError(
-            f"the model {type(model).__name__} has no encode(images), which maps images in [0, 1] to its input; "
-            "add one, or take a model from load_model."
-        )
-    _check_images(images)
-    network = cast("Network", model)
-    return explainer(network, images.float(), _two_dimensional(targets, len(images)), seed=seed, **params)
+    with torch.inference_mode(False), float32_by_default():
+        pixels = _pixels(images)
+        classes = _classes(targets, len(pixels))
+        network = _network(model, pixels[:1], encode, probability)
+        return explainer(network, pixels, classes, seed=_whole(seed), **params)
+
+
+def _network(
+    model: nn.Module, image: Tensor, encode: Encode | None, probability: str | Probability | None
+) -> Network:
+    if not isinstance(model, nn.Module):
+        hint = f": bcos_eval.load_model('{model}')" if isinstance(model, str) else ""
+        raise InputError(f"the model is of type {type(model).__name__}; give a module{hint}.")
+    known = isinstance(model, (Classifier, UserModel)) and encode is None and probability is None
+    if known and precision_of(model) == torch.float32:
+        return cast("Network", model)
+    notes: list[str] = []
+    network = user_model(
+        model,
+        name=name_of(model),
+        image=image.to(device_of(cast("Network", model))),
+        note=notes.append,
+        encode=encode,
+        probability=probability,
+    )
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    return network
 
 
 def _name_of(function: object) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _whole(seed: object) -> int:
+    number = plain(seed)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise InputError(f"seed={seed!r} is not allowed; give a whole number.")
+    return number
+
+
+def _pixels(images: Any) -> Tensor:  # noqa: ANN401 - the user's
+    """Return images `(B, 3, H, W)`, float32 in [0, 1], of their own memory."""
+    if isinstance(images, Image.Image):
+        return _pixels([images])
+    if isinstance(images, (list, tuple)) and images:
+        if all(isinstance(entry, Image.Image) for entry in images):
+            images = [to_tensor(entry.convert("RGB")) for entry in images]
+        if not all(isinstance(entry, Tensor) for entry in images) or len({e.shape for e in images}) > 1:
+            raise InputError("images are a list; give tensors (3, H, W) or Pillow images, all of one size.")
+        return _pixels(torch.stack(list(images)))
+    tensor = _as_tensor("images", images)
+    _check_images(tensor)
+    return tensor.detach().to(torch.float32, copy=True)
+
+
+def _as_tensor(what: str, given: Any) -> Tensor:  # noqa: ANN401 - the user's
+    if isinstance(given, Tensor):
+        return given
+    try:
+        return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{what} of type {type(given).__name__} make no tensor ({reason}).") from error
 
 
 def _check_images(images: Tensor) -> None:
@@ -76,9 +144,13 @@ def _check_images(images: Tensor) -> None:
         raise InputError(f"images have values from {low:g} to {high:g}; give pixels in [0, 1], not normalised.")
 
 
-def _two_dimensional(targets: Tensor, n_images: int) -> Tensor:
+def _classes(given: Any, n_images: int) -> Tensor:  # noqa: ANN401 - the user's
+    """Return targets `(B, K)`, int64."""
+    targets = _as_tensor("targets", given)
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise InputError(f"targets have type {targets.dtype}; give class indices, an integer type.")
+    if targets.ndim == 0 and n_images == 1:
+        return targets.reshape(1, 1).long()
     if targets.ndim not in (1, 2) or len(targets) != n_images or targets.numel() == 0:
         raise InputError(
             f"targets have shape {tuple(targets.shape)}; for {n_images} images give ({n_images},) or "

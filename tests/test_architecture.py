@@ -23,7 +23,7 @@ ALLOWED = {
     "models": FREE | {"contract", "bcos", "data"},
     "training": FREE | {"contract", "bcos", "data", "models"},
     "stimuli": FREE | {"contract", "data", "store"},
-    "user_code": FREE | {"contract", "bcos", "models"},
+    "user_code": FREE | {"contract", "bcos", "data", "models"},
     "engine": FREE | {"contract", "statistics", "bcos", "data", "models", "stimuli", "user_code", "store"},
     "reports": FREE | {"contract", "statistics", "store"},
     "bench": FREE | {"contract", "bcos", "data", "models", "stimuli", "engine", "store"},

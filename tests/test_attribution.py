@@ -93,10 +93,22 @@ def test_the_linear_summary_of_a_standard_model_is_refused(toy_network):
         explain(toy_network(is_bcos=False), IMAGES, torch.tensor([0, 0]))
 
 
-def test_a_module_without_encode_is_refused():
+def test_a_module_that_gives_no_logits_is_refused():
     with pytest.raises(InputError) as caught:
         explain(nn.Conv2d(3, 4, 1), IMAGES, torch.tensor([0, 0]), "ixg")
     assert str(caught.value) == (
-        "the model Conv2d has no encode(images), which maps images in [0, 1] to its input; "
-        "add one, or take a model from load_model."
+        "the network of 'Conv2d' gives (1, 4, 8, 8) for one image; it must give logits (B, C): average or flatten "
+        "them."
     )
+
+
+def test_what_a_plain_module_does_not_say_is_assumed_with_a_warning():
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    with pytest.warns(UserWarning, match=r"^Sequential has no ") as caught:
+        maps = explain(plain, IMAGES, [0, 3], "grad")
+    assert [str(warning.message) for warning in caught] == [
+        "Sequential has no encode(images); it is shown images in [0, 1] as they are.",
+        "Sequential has no probability(logits); softmax is taken.",
+    ]
+    rows = plain[1].weight.detach()[[0, 3]].reshape(2, 3, 8, 8).sum(1)
+    torch.testing.assert_close(maps[:, 0], rows)

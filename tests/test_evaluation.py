@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -50,10 +51,15 @@ def test_changed_weights_are_not_mistaken_for_the_stored_ones(toy_network, toy_d
     assert before.leaderboard["mean"].item() != after.leaderboard["mean"].item()
 
 
-def test_a_model_without_the_suites_attributes_needs_encode(toy_network, toy_dataset):
-    with pytest.raises(InputError) as caught:
-        evaluate(Mine(toy_network(is_bcos=False)), "energy_pg", "ixg", dataset=toy_dataset())
-    assert str(caught.value) == "the model Mine has no 'encode'; give evaluate(encode=…), a function."
+def test_what_a_plain_module_does_not_say_is_assumed_with_a_note(toy_network, toy_dataset):
+    found = evaluate(
+        Mine(toy_network(is_bcos=False)), "energy_pg", "ixg", dataset=toy_dataset(), n_samples=6, seed=np.int64(0)
+    )
+    assert found.notes == (
+        "Mine has no encode(images); it is shown images in [0, 1] as they are.",
+        "Mine has no probability(logits); softmax is taken.",
+    )
+    assert found.leaderboard["n"].tolist() == [6]
 
 
 def test_an_unknown_name_is_refused_with_near_matches(toy_dataset):

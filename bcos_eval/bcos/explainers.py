@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.contract.explainer import BCOS_NETWORK, Style, register_explainer
+from bcos_eval.contract.explainer import BCOS_NETWORK, INPUT_GRADIENTS, Style, register_explainer
 from bcos_eval.contract.maps import stack_targets
 from bcos_eval.contract.network import Network
 
@@ -21,7 +21,7 @@ from .linear_summary import contribution_map, gradients_by_target, summary_rows
     "bcos",
     source="Böhle et al., B-cos Alignment, TPAMI 2024, equations 9 to 11",
     family="bcos",
-    needs=(BCOS_NETWORK,),
+    needs=(BCOS_NETWORK, INPUT_GRADIENTS),
     aliases=("b_cos", "ours", "w(x)"),
     style=Style("#D55E00", "-"),
 )
@@ -39,7 +39,7 @@ def bcos_contributions(model: Network, images: Tensor, targets: Tensor) -> Tenso
     "bcos_relative",
     source='Böhle et al., B-cos Networks, CVPR 2022 (code: "OursRelative")',
     family="bcos",
-    needs=(BCOS_NETWORK,),
+    needs=(BCOS_NETWORK, INPUT_GRADIENTS),
     aliases=("ours_relative",),
     style=Style("#CC6677", "--"),
 )

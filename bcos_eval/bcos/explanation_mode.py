@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from bcos_eval.contract.network_state import exclusive
+
 
 class DynamicLinear(nn.Module):
     """A module whose output is an input-dependent linear map of its input.
@@ -26,13 +28,15 @@ def explanation_mode(model: nn.Module) -> Iterator[None]:
     """Hold the dynamic factors of every B-cos module in `model` constant inside the block.
 
     The detaching happens in the *forward* pass: a graph built outside the block gives plain input × gradient.
-    Every module is put back as it was, after an exception and when blocks are nested too.
+    Every module is put back as it was, after an exception and when blocks are nested too. One thread at a time is
+    inside.
     """
-    before = [(module, module.explaining) for module in model.modules() if isinstance(module, DynamicLinear)]
-    try:
-        for module, _ in before:
-            module.explaining = True
-        yield
-    finally:
-        for module, explaining in before:
-            module.explaining = explaining
+    with exclusive(model):
+        before = [(module, module.explaining) for module in model.modules() if isinstance(module, DynamicLinear)]
+        try:
+            for module, _ in before:
+                module.explaining = True
+            yield
+        finally:
+            for module, explaining in before:
+                module.explaining = explaining

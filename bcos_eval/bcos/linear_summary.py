@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from bcos_eval.errors import IncompatibleError
+
 from .explanation_mode import explanation_mode
 from .frozen.fusion import for_gradients
 
@@ -75,7 +77,11 @@ def gradients_by_target(logits: Tensor, x: Tensor, targets: Tensor) -> Iterator[
     n_targets = targets.shape[1]
     for k in range(n_targets):
         chosen = logits.gather(1, targets[:, k : k + 1]).sum()
-        (gradient,) = torch.autograd.grad(chosen, x, retain_graph=k + 1 < n_targets)
+        gradient: Tensor | None = None
+        if chosen.requires_grad:
+            (gradient,) = torch.autograd.grad(chosen, x, retain_graph=k + 1 < n_targets, allow_unused=True)
+        if gradient is None:
+            raise IncompatibleError("the network gives no gradients; use lime, rise or occlusion")
         yield gradient
 
 

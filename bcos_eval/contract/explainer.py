@@ -16,7 +16,7 @@ from bcos_eval.spelling import plain_spelling
 from .network import Network, device_of, name_of
 from .network_state import frozen
 from .params import Limits, Owner, Param, limits_of
-from .precision import COMMON_CHOICES, COMMON_PARAMS, FLOAT32, passes_in
+from .precision import COMMON_CHOICES, COMMON_PARAMS, FLOAT32, float32_by_default, passes_in
 
 Family = Literal["bcos", "gradient", "cam", "perturbation", "attention", "control", "user"]
 
@@ -46,6 +46,18 @@ def _refusal_of_standard_networks(model: Network, _params: Mapping[str, Param]) 
 
 
 BCOS_NETWORK = Need("a B-cos network", _refusal_of_standard_networks)
+
+
+def _refusal_without_gradients(model: Network, _params: Mapping[str, Param]) -> str | None:
+    if getattr(model, "has_gradients", True):
+        return None
+    return (
+        f"needs the gradient by the input and '{name_of(model)}' gives none (an operation detaches it, rounds to "
+        "integers or works under no_grad); use lime, rise or occlusion"
+    )
+
+
+INPUT_GRADIENTS = Need("gradients by the input", _refusal_without_gradients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +142,8 @@ class Explainer:
     ) -> Tensor:
         """Return signed attributions `(B, K, H, W)`, float32, on the model's device.
 
-        The model is left as it was found, also when something raises. Maps of an image do not depend on the
-        other images of the batch, up to rounding.
+        The model is left as it was found, also when something raises; one thread at a time explains a network.
+        Maps of an image do not depend on the other images of the batch, up to rounding.
 
         Args:
             model: The network to explain.
@@ -147,13 +159,16 @@ class Explainer:
         """
         _check_shapes(images, targets)
         _check_targets(model, targets)
-        self.check(model, params)
+        values = self.checked(params)
+        self.check(model, values)
         draws = {"seed": seed} if self.info.stochastic else {}
         device = device_of(model)
-        precision = FLOAT32 if "precision" in self.info.defaults else str(params.pop("precision", FLOAT32))
-        with frozen(model), torch.enable_grad(), passes_in(precision, device):
-            maps = self.attribute(model, images.detach().to(device), targets.to(device), **draws, **params)
-        return maps.detach().float()
+        precision = FLOAT32 if "precision" in self.info.defaults else str(values.pop("precision", FLOAT32))
+        with frozen(model), float32_by_default(), passes_in(precision, device):
+            # Copies: explainers of people's own may work in place, and the caller's may require a gradient.
+            given = images.detach().to(device, copy=True), targets.to(device, copy=True)
+            maps = self.attribute(model, *given, **draws, **values)
+            return maps.detach().float()
 
     def check(self, model: Network, params: Mapping[str, Param]) -> None:
         """Raise what a call with this model and these parameters would raise before it computes anything.

@@ -1,44 +1,106 @@
-"""Leave a model exactly as it was found."""
+"""Leave a model exactly as it was found, whoever else uses it at the same time."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from .network import Network
+from bcos_eval.errors import InputError
+
+from .network import Network, name_of
 
 ForwardHook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]
+
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_LOCKS_GUARD = threading.Lock()
+
+
+@contextmanager
+def exclusive(model: Network | nn.Module) -> Iterator[None]:
+    """Let one thread at a time change a network; those who share its modules, such as views of it, wait too."""
+    with _lock_of(model):
+        yield
 
 
 @contextmanager
 def frozen(model: Network) -> Iterator[None]:
-    """Put the model into evaluation mode with constant parameters inside the block.
+    """Put the model into evaluation mode with constant parameters inside the block, which is one thread's alone.
 
     Constant parameters keep backward passes from computing weight gradients. Modes, `requires_grad` and
-    `.grad` are put back afterwards, after an exception too.
+    `.grad` are put back afterwards, after an exception too. The caller's `no_grad` and `inference_mode` do not
+    reach into the block.
+
+    Raises:
+        InputError: If the network was made in inference mode, where no gradient can be taken.
     """
+    with exclusive(model), torch.inference_mode(False), torch.enable_grad():
+        _refuse_inference_tensors(model)
+        with evaluating(model):
+            parameters = [(entry, entry.requires_grad, entry.grad) for entry in model.parameters()]
+            try:
+                for parameter, _, _ in parameters:
+                    parameter.requires_grad_(False)
+                yield
+            finally:
+                for parameter, requires_grad, gradient in parameters:
+                    parameter.requires_grad_(requires_grad)
+                    parameter.grad = gradient
+
+
+@contextmanager
+def evaluating(model: Network | nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode inside the block, and every module back into its own mode afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
     try:
-        _evaluation_mode(modes)
-        for parameter, _, _ in parameters:
-            parameter.requires_grad_(False)
+        for module, training in modes:
+            if training:
+                module.eval()
         yield
     finally:
-        for parameter, requires_grad, gradient in parameters:
-            parameter.requires_grad_(requires_grad)
-            parameter.grad = gradient
         _restore_modes(modes)
 
 
-def _evaluation_mode(modes: Iterable[tuple[nn.Module, bool]]) -> None:
-    for module, training in modes:
-        if training:
-            module.eval()
+@contextmanager
+def forward_hooks(modules: Iterable[nn.Module], hook: ForwardHook) -> Iterator[None]:
+    """Run `hook` after the forward pass of every module inside the block, and never afterwards.
+
+    Passes of other threads through the same modules go by unseen.
+    """
+    mine = threading.get_ident()
+
+    def of_this_thread(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        return hook(module, inputs, output) if threading.get_ident() == mine else None
+
+    handles: list[RemovableHandle] = []
+    try:
+        handles.extend(module.register_forward_hook(of_this_thread) for module in modules)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _lock_of(model: Network | nn.Module) -> threading.RLock:
+    # The first module that has none inside is the same for a network, for what wraps it and for views of it.
+    key = next(module for module in model.modules() if next(module.children(), None) is None)
+    with _LOCKS_GUARD:
+        if key not in _LOCKS:
+            _LOCKS[key] = threading.RLock()
+        return _LOCKS[key]
+
+
+def _refuse_inference_tensors(model: Network) -> None:
+    if any(tensor.is_inference() for tensors in (model.parameters(), model.buffers()) for tensor in tensors):
+        raise InputError(
+            f"the weights of '{name_of(model)}' were made inside torch.inference_mode(), where torch takes no "
+            "gradients; make or load the network outside of it."
+        )
 
 
 def _restore_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
@@ -46,18 +108,10 @@ def _restore_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
     for module, training in modes:
         if module.training != training:
             module.train(training)
-
-
-@contextmanager
-def forward_hooks(modules: Iterable[nn.Module], hook: ForwardHook) -> Iterator[None]:
-    """Run `hook` after the forward pass of every module inside the block, and never afterwards."""
-    handles: list[RemovableHandle] = []
-    try:
-        handles.extend(module.register_forward_hook(hook) for module in modules)
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    # Networks of people's own may have a `train` that does something else.
+    for module, training in modes:
+        if module.training != training:
+            module.training = training
 
 
 # Attributes of a module in which torch keeps what belongs to it, by name or number.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -38,3 +39,24 @@ def reference_precision() -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+_DEFAULT_GUARD = threading.Lock()
+# How many blocks are open, and the default that they found: torch's default is one for all threads.
+_OPEN: list[torch.dtype] = []
+
+
+@contextmanager
+def float32_by_default() -> Iterator[None]:
+    """Make new tensors float32 inside the block, whatever the caller's default is; it is put back afterwards."""
+    with _DEFAULT_GUARD:
+        _OPEN.append(_OPEN[0] if _OPEN else torch.get_default_dtype())
+        if torch.get_default_dtype() != torch.float32:
+            torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        with _DEFAULT_GUARD:
+            before = _OPEN.pop()
+            if not _OPEN and torch.get_default_dtype() != before:
+                torch.set_default_dtype(before)

@@ -121,7 +121,7 @@ def _evaluate(
     if samples:
         images = torch.stack([sample.image for sample in samples.values()]).to(device)
         labels = torch.tensor([sample.label for sample in samples.values()], device=device)
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = model(model.encode(images)).float()
         _check_classes(model, logits, labels)
         places = list(samples)

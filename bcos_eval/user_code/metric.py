@@ -47,10 +47,11 @@ class _UserScore:
             InputError: If the function gives anything but scores `(B, K)`.
         """
         given = {
-            "maps": batch.maps.float(),
-            "images": batch.images,
-            "targets": batch.targets,
-            "regions": batch.regions,
+            "maps": batch.maps.to(torch.float32, copy=True),
+            # Copies: it may work in place, and other metrics are given the same.
+            "images": batch.images.clone(),
+            "targets": batch.targets.clone(),
+            "regions": batch.regions.clone(),
             "predict": batch.given_model,
             "seed": batch.seed,
             **params,

@@ -119,20 +119,50 @@ def load_user_model(
     if weights is not None:
         state, _ = read_weights(Path(weights))
         load_strictly(module, state, Path(weights))
-    encode, probability = _encode(module, reference.short, note), _probability(module, reference.short, note)
     side = int(getattr(module, "input_size", None) or image_side())
-    network = UserModel(
-        module.to(device),
-        name=reference.short,
-        num_classes=_n_logits(module, encode(torch.full((1, 3, side, side), 0.5, device=device)), text),
-        input_size=side,
-        encode=encode,
-        probability=probability,
-    )
+    network = user_model(module.to(device), name=reference.short, image=noise(side, device), note=note)
     # The same weights in changed code are another network.
     identity = f"{network.weights_id} {load_file(reference.path).digest}"
     network.weights_id = hashlib.sha256(identity.encode()).hexdigest()[:_ID_DIGITS]
     return network.eval()
+
+
+def user_model(
+    module: nn.Module,
+    *,
+    name: str,
+    image: Tensor,
+    note: Callable[[str], None],
+    encode: Encode | None = None,
+    probability: str | Probability | None = None,
+) -> UserModel:
+    """Return a network of the user's own as the suite needs it, once it has shown that it can be evaluated.
+
+    Args:
+        module: The network.
+        name: How tables call it.
+        image: `(1, 3, H, W)` in [0, 1] that it is tried with, on its device.
+        note: Told what was assumed.
+        encode: Maps images in [0, 1] to network input; None takes the network's own, or what fits its first layer.
+        probability: "softmax", "sigmoid" or a function; None takes the network's own, or what its kind has.
+
+    Raises:
+        InputError: If it cannot be evaluated.
+    """
+    model = UserModel(
+        module,
+        name=name,
+        num_classes=0,
+        input_size=int(getattr(module, "input_size", None) or image.shape[-1]),
+        encode=encode or _encode(module, name, note),
+        probability=_probability(module, name, note) if probability is None else probability,
+    )
+    return model.settle(image)
+
+
+def noise(side: int, device: torch.device) -> Tensor:
+    """Return an image `(1, 3, side, side)` that networks are tried with, the same each time."""
+    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _required_arguments(factory: Callable[..., object]) -> list[str]:
@@ -171,12 +201,3 @@ def _as_they_are(images: Tensor) -> Tensor:
 
 def _softmax(logits: Tensor) -> Tensor:
     return logits.softmax(-1)
-
-
-def _n_logits(module: nn.Module, encoded: Tensor, text: str) -> int:
-    with torch.no_grad():
-        logits = module(encoded)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"the network of '{text}' gives {shape} for one image; it must give logits (B, C).")
-    return int(logits.shape[1])

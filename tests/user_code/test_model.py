@@ -194,7 +194,8 @@ def test_a_weights_file_is_loaded_strictly_and_as_data_only(load, tmp_path):
         ("plan", "unknown model in {nets} 'plan'; did you mean plain?"),
         (
             "spatial",
-            "the network of '{nets}:spatial' gives (1, 4, 14, 14) for one image; it must give logits (B, C).",
+            "the network of 'nets.spatial' gives (1, 4, 14, 14) for one image; it must give logits (B, C): "
+            "average or flatten them.",
         ),
     ],
 )

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import copy
 import operator
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,6 +25,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from bcos_eval.bcos.explanation_mode import DynamicLinear
 from bcos_eval.bcos.norms import BatchNormUncentred2d
 from bcos_eval.bcos.transform import BcosConv2d
+from bcos_eval.contract.network_state import exclusive
 
 from .bcos import FrozenBcosConv2d
 from .network_state import NetworkState
@@ -70,7 +73,8 @@ def for_gradients(model: nn.Module, encoded: Tensor) -> tuple[nn.Module, Tensor]
         model: Maps network input to logits.
         encoded: Network input `(B, C, H, W)`; a detached copy is returned.
     """
-    twin = frozen_twin(model)
+    # What only checks and copies what goes in and out of a network has that network's twin.
+    twin = frozen_twin(getattr(model, "network_within", model))
     if twin is None:
         return model, encoded.detach().requires_grad_()
     return twin.network, encoded.detach().contiguous(memory_format=twin.memory_format).requires_grad_()
@@ -86,12 +90,13 @@ def frozen_twin(model: nn.Module) -> FrozenTwin | None:
     """
     if not isinstance(model, nn.Module) or not _is_safe(model):
         return None
-    state = NetworkState.of(model)
-    known = _TWINS.get(model)
-    if known is None or not known[0].equals(state):
-        known = (state, _twin(model))
-        _TWINS[model] = known
-    return known[1]
+    with exclusive(model):
+        state = NetworkState.of(model)
+        known = _TWINS.get(model)
+        if known is None or not known[0].equals(state):
+            known = (state, _twin(model))
+            _TWINS[model] = known
+        return known[1]
 
 
 def _is_safe(model: nn.Module) -> bool:
@@ -124,6 +129,21 @@ class _Tracer(fx.Tracer):
         super().__init__()
         self.found: dict[str, nn.Module] = {}
         self._names: dict[int, str] = {}
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401 - as torch's
+        """Record the call of a module; fx sees those of every thread, and of every network."""
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:  # noqa: ANN401
+        """Record the use of a parameter, likewise."""
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Return whether a module stays whole."""
