@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "figures": "Draw figures from stored results.",
     "report": "Write one page of stored results: tables, figures, pictures.",
     "aggatt": "Draw mean attributions of grids ranked by score (AggAtt).",
+    "verify": "Check stored files, their completeness, and a sample of scores anew.",
     "train": "Train a model as the shipped weights were.",
     "doctor": "Say what is installed and usable, and how fast it is.",
     "bench": "Measure how fast explainers and metrics are.",
