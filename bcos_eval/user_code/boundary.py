@@ -21,8 +21,6 @@ from bcos_eval.errors import InputError
 # network's own precision, not another computation.
 _SPLIT_TOLERANCE: Mapping[torch.dtype, float] = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
 _USUAL_SPLIT_TOLERANCE = 1e-3
-# The side of the corner whose pixels are changed to see where an encoding puts them, as a share of the image's.
-_CORNER_SHARE = 8
 _NDIM_IMAGES, _NDIM_LOGITS = 4, 2
 
 
@@ -104,8 +102,7 @@ def require_encoding(encode: Callable[[Tensor], Tensor], image: Tensor, name: st
             f"encode of '{name}' makes {encoded.shape[-2]}×{encoded.shape[-1]} of an image of {height}×{width}, "
             "on which no attribution would lie; resize and crop the images before, and let encode normalise alone."
         )
-    if min(height, width) >= _CORNER_SHARE:
-        _require_places(encode, image, encoded, name)
+    _require_places(encode, image, encoded, name)
     return encoded
 
 
@@ -169,13 +166,12 @@ def _is_split(model: Network, encoded: Tensor, logits: Tensor) -> bool:
 
 
 def _require_places(encode: Callable[[Tensor], Tensor], image: Tensor, encoded: Tensor, name: str) -> None:
-    """Refuse an encoding by which a change in a corner of the image is not largest in that corner."""
-    side = min(image.shape[-2:]) // _CORNER_SHARE
-    for corner in ((slice(None, side), slice(None, side)), (slice(-side, None), slice(-side, None))):
+    """Refuse an encoding by which a change of a pixel in a corner of the image is not largest there."""
+    for corner in ((0, 0), (-1, -1)):
         changed = image.clone()
         changed[..., *corner] = (changed[..., *corner] + 0.5) % 1
         difference = (encode(changed).float() - encoded.float()).abs().amax((0, 1))
-        if not difference.max() > 0 or difference[corner].max() < difference.max():
+        if not difference.max() > 0 or difference[corner] < difference.max():
             raise InputError(
                 f"encode of '{name}' crops or moves the image, so that attributions would not lie on it; resize "
                 "and crop the images before, and let encode normalise alone."
