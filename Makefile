@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint slow catalogue clean
+.PHONY: run test lint slow faults catalogue clean
 
 run: $(VENV)/.installed
 	$(BIN)/bcos-eval run --model bcos_resnet50 --metric grid_pg
@@ -19,6 +19,10 @@ lint: $(VENV)/.installed-dev
 # Checks that take minutes: full-size networks, long statistics.
 slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -q -m slow
+
+# Attacks on stored results and running processes, all of them; the normal tests have the small ones.
+faults: $(VENV)/.installed-dev
+	$(BIN)/pytest -q tests/faults
 
 # What is registered, written down so that lists and refusals need not load torch.
 catalogue: $(VENV)/.installed

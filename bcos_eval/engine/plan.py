@@ -169,6 +169,11 @@ def _cells(
 ) -> Iterator[Cell]:
     """Yield a model's cells; errors of those that do not exist are added to `refused`."""
     network = context.network(model)
+    try:
+        context.require_sound(model)
+    except IncompatibleError as error:
+        refused.append(error)
+        return
     for method in choices.methods_for(network.is_bcos):
         for metric in choices.metrics:
             try:

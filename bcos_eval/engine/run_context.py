@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from bcos_eval.contract.explained_model import Memory
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.network_state import NetworkState
@@ -12,7 +14,7 @@ from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset, load_dataset
 from bcos_eval.data.classes import has_class_names, in_classes_of
 from bcos_eval.data.transform import EvaluationTransform
-from bcos_eval.errors import InputError
+from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.models import load_model
 from bcos_eval.stimuli import Material, StimulusKind, StimulusSource, Unreadable
 from bcos_eval.stimuli.pool import Pool, load_pool
@@ -22,6 +24,10 @@ from bcos_eval.user_code.network import choose_device
 from .failures import Failures
 from .progress import Progress
 from .request import RunRequest
+from .soundness import unsoundness
+
+# Images of noise that a network of the user's own is tried with.
+_N_TRIED = 3
 
 
 class RunContext:
@@ -57,6 +63,7 @@ class RunContext:
         self._pools: dict[str, Pool] = {}
         self._taken: set[tuple[str, StimulusKind]] = set()
         self._sources: dict[tuple[str, StimulusKind], StimulusSource] = {}
+        self._sound = set(request.models) - set(request.model_files) - set(self._networks)
         self._states: dict[str, NetworkState] = {}
         self._memories: dict[str, Memory] = {}
         self._last_read: tuple[object, list[Stimulus | Unreadable]] = (None, [])
@@ -70,6 +77,25 @@ class RunContext:
         if name not in self._networks:
             self._networks[name] = self._load(name)
         return self._networks[name]
+
+    def require_sound(self, model: str) -> None:
+        """Refuse a network of the user's own that no score can be trusted of; the suite's are known to be sound.
+
+        Raises:
+            IncompatibleError: If it draws at random, keeps a state, mixes the images of a batch, or gives
+                probabilities outside [0, 1].
+        """
+        if model in self._sound:
+            return
+        network, generator = self.network(model), torch.Generator().manual_seed(self.request.seed)
+        images = torch.rand(_N_TRIED, 3, network.input_size, network.input_size, generator=generator)
+        try:
+            problem = unsoundness(network, images.to(self.device))
+        except Exception:  # what raises on noise may do on photographs; their units will tell
+            problem = None
+        if problem is not None:
+            raise IncompatibleError(f"model '{model}' {problem}")
+        self._sound.add(model)
 
     def keep_state(self, model: str) -> None:
         """Remember a model as it is before a user's code can change it."""
