@@ -20,7 +20,7 @@ from bcos_eval.data import ArrayDataset, Dataset, load_dataset
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.engine.choice import ParamSetting
 from bcos_eval.engine.progress import Progress
-from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, Executor, RunRequest
+from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, RunRequest
 from bcos_eval.engine.run import run
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
@@ -72,7 +72,7 @@ def evaluate(
     probability: str | Probability | None = None,
     weights: Weights = None,
     pool: PoolChoice = "own",
-    executor: Executor = "local",
+    executor: str = "local",
     quiet: bool = True,
 ) -> Evaluation:
     """Score attributions of one or several models, as `bcos-eval run` does.

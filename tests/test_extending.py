@@ -16,6 +16,7 @@ from bcos_eval.attribution import explain
 from bcos_eval.cli.main import main
 from bcos_eval.contract import explainer, metric, plugins
 from bcos_eval.data import registry as data
+from bcos_eval.engine import executors
 from bcos_eval.models import registry as models
 from bcos_eval.reports.figures import figures
 from bcos_eval.stimuli import kind as stimuli
@@ -31,6 +32,7 @@ REGISTRIES = (
     data._LOADERS,
     models.MODELS,
     figures.FIGURES,
+    executors.EXECUTORS,
 )
 
 
@@ -151,6 +153,12 @@ def test_a_figure_is_one_file_and_a_line(put, call, run, tmp_path):
     run("--model", "resnet18", "--metric", "energy_pg", "--method", "random")
     drawn = call("figures", tmp_path / "out", "--only", "score_counts", "--out", tmp_path / "drawn")
     assert [Path(line).name for line in drawn.splitlines()] == ["score_counts.pdf", "score_counts.png"]
+
+
+def test_an_executor_is_one_file_and_its_import(put, run):
+    importlib.import_module(put("executor", "bcos_eval.engine", "backwards"))
+    asked = ("--model", "resnet18", "--metric", "energy_pg,sparseness", "--method", "random,uniform")
+    assert run(*asked, "--executor", "backwards").count("| shapes") == 4
 
 
 def test_the_page_names_an_example_of_everything_that_can_be_added():

@@ -1,12 +1,13 @@
-"""Who computes the tasks of a plan."""
+"""Who computes the tasks of a plan; executors by name."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from bcos_eval.errors import InputError
+from bcos_eval.errors import InputError, unknown_name
 from bcos_eval.store.claims import Claims
 from bcos_eval.store.shards import Store
 
@@ -17,6 +18,29 @@ from .ray_executor import execute_with_ray, require_ray
 from .request import RunRequest
 from .run_context import RunContext
 from .task import compute_unclaimed
+
+# (models and data, what to do, where shards go, told the number of stimuli explained)
+Execute = Callable[[RunContext, Sequence[Task], Store, Callable[[int], None]], None]
+E = TypeVar("E", bound=Execute)
+
+EXECUTORS: dict[str, Execute] = {}
+
+
+def register_executor(name: str) -> Callable[[E], E]:
+    """Return a decorator that enters a function under a name, as `--executor` takes it, and returns it unchanged.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    if name in EXECUTORS:
+        raise ValueError(f"executor '{name}' is registered twice; choose another name")
+
+    def enter(function: E) -> E:
+        EXECUTORS[name] = function
+        return function
+
+    return enter
+
 
 # How often to look whether another run has stored what it was computing.
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -37,12 +61,24 @@ def execute(context: RunContext, tasks: Sequence[Task], store: Store, advance: C
         InputError: If a single stimulus does not fit into memory.
         UnitFailedError: If code raised and the first failure is to end the run.
     """
-    if context.request.executor == "ray":
-        execute_with_ray(context, tasks, advance)
-    elif context.request.workers > 1:
+    EXECUTORS[context.request.executor](context, tasks, store, advance)
+
+
+@register_executor("local")
+def _execute_locally(
+    context: RunContext, tasks: Sequence[Task], store: Store, advance: Callable[[int], None]
+) -> None:
+    if context.request.workers > 1:
         execute_in_processes(context, tasks, advance)
     else:
         _execute_here(context, tasks, store, advance)
+
+
+@register_executor("ray")
+def _execute_with_ray(
+    context: RunContext, tasks: Sequence[Task], _store: Store, advance: Callable[[int], None]
+) -> None:
+    execute_with_ray(context, tasks, advance)
 
 
 def _execute_here(
@@ -72,8 +108,11 @@ def require_executor(request: RunRequest, *, has_objects: bool) -> None:
         has_objects: Whether models or data were handed over and are not known by name.
 
     Raises:
-        InputError: If Ray is asked for and not installed, or other processes cannot resolve the request.
+        InputError: If there is no such executor, with near matches; if Ray is asked for and not installed, or
+            other processes cannot resolve the request.
     """
+    if request.executor not in EXECUTORS:
+        raise unknown_name("executor", request.executor, EXECUTORS)
     if request.executor == "ray":
         require_ray()
     if request.executor == "local" and request.workers == 1:

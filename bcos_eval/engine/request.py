@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from bcos_eval.contract.explainer import Explainer
 from bcos_eval.contract.metric import Metric
@@ -15,8 +15,6 @@ from bcos_eval.user_code.plugins import explainer_named, metric_named
 
 from .choice import Choice, Entry, ParamSetting, check_settings, choose, parse_setting
 from .share import Share
-
-Executor = Literal["local", "ray"]
 
 DEFAULT_DATASET = "shapes"
 # Enough for an interval of a few hundredths, and below a minute on two cores for the embedded data.
@@ -39,7 +37,7 @@ class RunRequest:
         seed: Seed of every random draw.
         device: Where to compute: `auto`, `cpu`, `cuda`, `cuda:1`, …
         batch_size: Stimuli per batch; None chooses by size.
-        executor: Who computes the shards.
+        executor: Who computes the shards, a name in `bcos_eval.engine.executors`.
         settings: Parameter settings, each `owner.key=value`, or with a typed value.
         config_settings: The same from a file that may speak of methods and metrics this run leaves out.
         weights: Weights by model name; a model that is not there gets the ones registered for the dataset.
@@ -62,7 +60,7 @@ class RunRequest:
     seed: int = 0
     device: str = "auto"
     batch_size: int | None = None
-    executor: Executor = "local"
+    executor: str = "local"
     settings: tuple[str | ParamSetting, ...] = ()
     config_settings: tuple[str | ParamSetting, ...] = ()
     weights: Mapping[str, str] = field(default_factory=dict)
@@ -86,8 +84,6 @@ class RunRequest:
         if not self.metrics:
             raise InputError("no metric given; name one with --metric, see `bcos-eval list metrics`.")
         self._require_counts()
-        if self.executor not in get_args(Executor):
-            raise unknown_name("executor", self.executor, get_args(Executor))
         if self.pool not in get_args(PoolChoice):
             raise unknown_name("pool", self.pool, get_args(PoolChoice))
         if self.pool == "shared" and len(self.models) == 1:

@@ -32,7 +32,6 @@ def test_a_metric_named_twice_under_two_names_is_computed_once():
         ({"metrics": ()}, "no metric given; name one with --metric, see `bcos-eval list metrics`."),
         ({"n_samples": 0}, "--samples 0 is not allowed; give 1 or more."),
         ({"batch_size": 0}, "--batch-size 0 is not allowed; give 1 or more, or auto."),
-        ({"executor": "slurm"}, "unknown executor 'slurm'; known: local, ray."),
         (
             {"weights": {"bcos_resnet50": "random"}},
             "unknown model in --weights 'bcos_resnet50'; did you mean bcos_resnet18?",

@@ -328,3 +328,9 @@ def test_progress_is_shown_on_standard_error_unless_quiet(toy_run, capsys, tmp_p
     assert "explained: 100%" in shown.err
     toy_run(root=tmp_path / "quiet")
     assert "explained" not in capsys.readouterr().err
+
+
+def test_an_executor_that_is_not_known_is_refused_before_the_work(toy_run):
+    with pytest.raises(InputError) as caught:
+        toy_run(executor="slurm")
+    assert str(caught.value) == "unknown executor 'slurm'; known: local, ray."
