@@ -180,9 +180,9 @@ def _score_wasted(batch: Batch, *, batch_size: Count) -> Scored:
 
     That is by at most 1 % of the largest change that a part of the same scene makes. Pixels of no part do not
     count. The chance level is the share of these parts in the area of all, which a uniform map scores. A map
-    without positive entries scores NaN with status `zero_map`, a map with NaN or infinity NaN.
+    without positive entries scores NaN with status `zero_map`, a map or a logit with NaN or infinity NaN.
     """
-    values, chance = [], []
+    values, chance, known = [], [], []
     for b, maps in enumerate(batch.maps):
         _, drops, pixels = _masses_and_drops(batch, b, batch_size)
         is_idle = drops.abs() <= NEGLIGIBLE * drops.abs().amax(-1, keepdim=True)  # (K, R)
@@ -190,11 +190,12 @@ def _score_wasted(batch: Batch, *, batch_size: Count) -> Scored:
         held = pixels.any(0)  # nobody knows what the pixels of no part are worth
         values.append(wasted_share(maps * held.to(maps.device), idle))
         chance.append(idle.double().sum((-2, -1)) / held.sum())
-    undefined = is_nonfinite(batch.maps).cpu()
+        known.append(drops.isfinite().all(-1))
+    undefined = is_nonfinite(batch.maps).cpu() | ~torch.stack(known).cpu()
     scores = torch.stack(values).masked_fill(undefined, torch.nan)
     without_positive = scores.isnan() & ~undefined
-    statuses = map_statuses(batch.maps.cpu(), {Status.ZERO_MAP: without_positive})
-    return Scored(scores, statuses, torch.stack(chance))
+    conditions = {Status.ZERO_MAP: without_positive, Status.NONFINITE: undefined}
+    return Scored(scores, map_statuses(batch.maps.cpu(), conditions), torch.stack(chance))
 
 
 def _correlated(
