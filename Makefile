@@ -9,7 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/bcos-eval run --model bcos_resnet50 --metric grid_pg
 
 test: lint
-	$(BIN)/pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not slow"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
