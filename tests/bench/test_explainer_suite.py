@@ -70,7 +70,7 @@ def test_an_explainer_that_the_networks_do_not_allow_leaves_a_note(scene, effort
     told = []
     row = measure_explainer("gb", replace(scene, networks=networks[:1]), effort, told.append)
     assert row.note == (
-        "method 'gb' changes how gradients pass ReLU modules and 'bcos_resnet18' has none; use grad or ixg"
+        "method 'gb' changes how gradients pass ReLUs and 'bcos_resnet18' has none; use grad or ixg"
     )
     assert row.times.ours == ()
     assert sum(told) == N_SIDES
