@@ -53,7 +53,7 @@ def test_plain_layers_have_no_twin(scene):
 
 def test_an_explainer_that_does_not_suit_the_network_leaves_a_note(scene):
     (row,) = measure_variants("rollout", scene, 1)
-    assert row.note.startswith("method 'rollout' follows the self-attention")
+    assert row.note.startswith("method 'rollout' follows attention matrices")
 
 
 def test_tables_and_json_show_rows(scene, without_compiler):

@@ -41,8 +41,8 @@ def test_metrics_with_the_same_parameters_share_stimuli():
         ({"n": 1}, "grid_pg.n=1 is not allowed; a grid has 2 or more cells per side."),
         (
             {"rule": "mine"},
-            "grid_pg.rule=mine is not allowed; known: bcos_v2, bcos_v2_blockwise, how_to_probe, aloe, "
-            "rao2022, rao2022_repeat_corners.",
+            "grid_pg.rule=mine is not allowed; known: aloe, bcos_v2, bcos_v2_blockwise, "
+            "how_to_probe, rao2022, rao2022_repeat_corners.",
         ),
     ],
 )

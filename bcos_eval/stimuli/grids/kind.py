@@ -224,7 +224,7 @@ def _grid_kind(info: MetricInfo, params: Mapping[str, Param], pool: PoolChoice) 
     """Return grids by a metric's rule; the pool matters to rules that make grids of one model's images."""
     rule, n = str(params["rule"]), int(params["n"])
     if rule not in GRID_RULES:
-        raise InputError(f"{info.name}.rule={rule} is not allowed; known: {', '.join(GRID_RULES)}.")
+        raise InputError(f"{info.name}.rule={rule} is not allowed; known: {', '.join(sorted(GRID_RULES))}.")
     if n < _FEWEST_CELLS_PER_SIDE:
         raise InputError(f"{info.name}.n={n} is not allowed; a grid has 2 or more cells per side.")
     return GridKind(rule, n, "own" if GRID_RULES[rule].of_all_models else pool, info.view)
