@@ -62,7 +62,7 @@ def test_files_of_the_user_s_own_stay_as_they_are(text):
 def test_unknown_names_get_near_matches():
     message = refusal(registered_names, "model", ["bcos_resnet51"])
     assert message.startswith("unknown model 'bcos_resnet51'; did you mean bcos_resnet50 or bcos_resnet")
-    assert refusal(registered_names, "dataset", ["x"]).startswith("unknown dataset 'x'; known: folder, imagenet")
+    assert refusal(registered_names, "dataset", ["x"]).startswith("unknown dataset 'x'; known: cifar10, folder")
     assert refusal(registered_names, "model", ["xyz"]) == "unknown model 'xyz'; see `bcos-eval list models`."
 
 

@@ -240,8 +240,8 @@ lowest.direction = "down"
             {"mine": lambda images: images},
             "metric 'mine' must take maps, and if it needs them images, targets, regions, predict, seed.",
         ),
-        ({"mine": lambda maps: maps}, "metric 'mine' gave (6, 1, 8, 8); give a tensor (B, K), (6, 1)."),
-        ({"mine": lambda maps: 0.5}, "metric 'mine' gave float; give a tensor (B, K), (6, 1)."),
+        ({"mine": lambda maps: maps}, "metric 'mine' gave (1, 1, 8, 8); give a tensor (B, K), (1, 1)."),
+        ({"mine": lambda maps: 0.5}, "metric 'mine' gave float; give a tensor (B, K), (1, 1)."),
         (
             {"mine": 3},
             "metric 'mine' is of type int; give a function of maps, images, targets, regions, predict, seed.",
