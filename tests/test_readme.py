@@ -5,8 +5,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
+from torch import nn
 
+import bcos_eval
 from bcos_eval.cli.main import bcos_eval as command_line
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -21,6 +24,42 @@ def commands():
                 words = shlex.split(line, comments=True)
                 if words[:1] == ["bcos-eval"]:
                     yield words[1:]
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 16))
+
+
+def spread(maps):
+    return maps.std((-2, -1))
+
+
+def reds(model, images, targets):
+    return images[:, :1].expand(-1, targets.shape[1], -1, -1)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_lines_of_python_run_as_they_stand(monkeypatch):
+    evaluate = bcos_eval.evaluate
+    monkeypatch.setattr(
+        bcos_eval, "evaluate", lambda *given, **named: evaluate(*given, **named | {"n_samples": 2})
+    )
+    import torchvision
+
+    names = {
+        "torchvision": torchvision,
+        "images": torch.rand(1, 3, 64, 64),
+        "targets": torch.tensor([[0, 3]]),
+        "my_module": network(),
+        "my_metric": spread,
+        "my_explainer": reds,
+    }
+    for code in (block for language, block in BLOCKS if language == "python"):
+        exec(compile(code, "README.md", "exec"), names)
+    assert names["maps"].shape == (1, 2, 64, 64)
+    assert not names["table"].empty
 
 
 @pytest.mark.parametrize("words", [*commands()], ids=" ".join)
