@@ -16,7 +16,7 @@ from PIL import Image
 
 from bcos_eval.errors import InputError
 from bcos_eval.reports.methods import method_style, order_key
-from bcos_eval.reports.tables.leaderboard import current_shards, require_results
+from bcos_eval.reports.tables.leaderboard import current_shards, require_results, stored_methods
 from bcos_eval.reports.tables.stored import stored_leaderboard
 from bcos_eval.reports.tables.table import FEW_STIMULI, Row, metric_name, model_names
 from bcos_eval.statistics.intervals import mean_interval
@@ -59,7 +59,7 @@ def page_content(folders: Sequence[Path]) -> Plain:
         "runs": [_run(folder, entry) for folder in folders for entry in read_runs(folder)],
         "notes": [*board.notes, *board.damaged],
         "few": FEW_STIMULI,
-        "styles": _styles(rows),
+        "styles": _styles(stores),
     }
 
 
@@ -237,14 +237,18 @@ def _run(folder: Path, entry: Mapping[str, Any]) -> Plain:
     }
 
 
-def _styles(rows: Sequence[Plain]) -> dict[str, Plain]:
-    labels = sorted({row["method"] for row in rows})
+def _styles(stores: Sequence[Store]) -> dict[str, Plain]:
+    """Return how each method is drawn and called where there is little room, by its label."""
     styles: dict[str, Plain] = {}
-    for label in labels:
-        name = label.partition("(")[0]
-        style = method_style(MethodFacts(name))
-        styles[label] = {"colour": style.colour, "line": style.line if isinstance(style.line, str) else "-"}
-        styles[label]["order"] = order_key(name, label)[0]
+    for store in stores:
+        for label, method in stored_methods(current_shards(store)[0]).items():
+            style = method_style(MethodFacts(method.name))
+            styles[label] = {
+                "colour": style.colour,
+                "line": style.line if isinstance(style.line, str) else "-",
+                "order": order_key(method.name, label)[0],
+                "short": method.name,
+            }
     return styles
 
 

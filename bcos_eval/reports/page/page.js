@@ -23,7 +23,7 @@
     if (text !== undefined) node.textContent = text;
     return node;
   }
-  const style = (method) => data.styles[method] || { colour: "#000000", line: "-", order: 99 };
+  const style = (method) => data.styles[method] || { colour: "#000000", line: "-", order: 99, short: method };
   const byMethod = (a, b) => style(a).order - style(b).order || (a < b ? -1 : 1);
   const dashes = { "-": "", "--": "6 3", ":": "2 3", "-.": "6 3 2 3" };
 
@@ -246,7 +246,7 @@
         const dot = drawn("circle", { cx: px, cy: py, r: 4.5, fill: style(row.method).colour });
         dot.append(drawn("title", {}, `${row.method}: ${shown(row.mean)}, ${shown(row.seconds_per_unit)} s`));
         svg.append(dot);
-        svg.append(drawn("text", { x: px + (px > 330 ? -7 : 7), y: py + 3.5, "text-anchor": px > 330 ? "end" : "start" }, row.method.split("(")[0]));
+        svg.append(drawn("text", { x: px + (px > 330 ? -7 : 7), y: py + 3.5, "text-anchor": px > 330 ? "end" : "start" }, style(row.method).short));
       }
     })));
   }
@@ -273,7 +273,7 @@
           svg.append(path);
           const [lx, ly] = [36 + (place % 3) * 128, 232 + Math.floor(place / 3) * 15];
           svg.append(drawn("line", { x1: lx, x2: lx + 20, y1: ly - 4, y2: ly - 4, ...look }));
-          svg.append(drawn("text", { x: lx + 25, y: ly }, line.method.split("(")[0]));
+          svg.append(drawn("text", { x: lx + 25, y: ly }, style(line.method).short));
         });
       });
     }));
