@@ -32,9 +32,9 @@ class DatasetOptions:
 
     Attributes:
         transform: What makes a photograph of any size the square that is shown (imagenet, imagenette, folder),
-            usually `EvaluationTransform.for_network`. Datasets with a size of their own (shapes, tiny_imagenet20)
-            keep it.
-        seed: Seed of generated data (shapes).
+            usually `EvaluationTransform.for_network`. Datasets with a size of their own (shapes, shapes_trigger,
+            tiny_imagenet20) keep it.
+        seed: Seed of generated data (shapes, shapes_trigger).
     """
 
     transform: EvaluationTransform
@@ -167,6 +167,19 @@ def _shapes(_: Path, split: Split, options: DatasetOptions) -> Dataset:
     from .shapes.dataset import ShapesDataset
 
     return ShapesDataset(split=split, seed=options.seed)
+
+
+@register_dataset(
+    DatasetInfo(
+        "shapes_trigger",
+        "embedded: scenes of shapes with a patch that alone decides one class, so that the true region is known",
+        licence="Apache-2.0 (generated images)",
+    )
+)
+def _shapes_trigger(_: Path, split: Split, options: DatasetOptions) -> Dataset:
+    from .shapes.trigger import ShapesTriggerDataset
+
+    return ShapesTriggerDataset(split=split, seed=options.seed)
 
 
 @register_dataset(

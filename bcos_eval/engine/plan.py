@@ -196,7 +196,7 @@ def _cell(
     if "counterfactuals" in info.needs and not isinstance(dataset, CounterfactualDataset):
         raise IncompatibleError(
             f"metric '{metric.name}' compares with scenes that lack a part and dataset '{dataset.name}' cannot "
-            "render them; use --dataset shapes, or another metric."
+            "render them; use --dataset shapes or shapes_trigger, or another metric."
         )
     kind.check(network, method.name, method.params, metric.name)
     context.require_size(model, kind)

@@ -51,6 +51,7 @@ class Recipe:
 # Crops of a photograph still show the class; the small objects of generated scenes would be cut away.
 _SHAPES_CROP_SCALE_MIN = 0.8
 _SHAPES_EPOCHS = 24
+_GENERATED = ("shapes", "shapes_trigger")
 
 
 def default_recipe(*, is_bcos: bool, dataset: str, is_converted: bool = False) -> Recipe:
@@ -71,6 +72,6 @@ def default_recipe(*, is_bcos: bool, dataset: str, is_converted: bool = False) -
         recipe = Recipe(loss="bce_off_labels")
     else:
         recipe = Recipe(loss="cross_entropy", weight_decay=0.05, clipping="norm", clip_factor=1.0)
-    if dataset == "shapes":
+    if dataset in _GENERATED:
         return replace(recipe, epochs=_SHAPES_EPOCHS, crop_scale_min=_SHAPES_CROP_SCALE_MIN)
     return recipe

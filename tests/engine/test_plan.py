@@ -111,7 +111,7 @@ def test_the_label_names_what_differs_from_the_default():
 def test_a_dataset_that_cannot_render_scenes_without_their_parts_is_refused(plan):
     message = (
         "metric 'counterfactual_deletion/wasted' compares with scenes that lack a part and dataset 'toy' cannot "
-        "render them; use --dataset shapes, or another metric."
+        "render them; use --dataset shapes or shapes_trigger, or another metric."
     )
     with pytest.raises(IncompatibleError, match=f"^{re.escape(message)}$"):
         plan(metrics=("counterfactual_deletion/wasted",), settings=())
