@@ -1,4 +1,4 @@
-"""Scenes of `shapes` with a planted cause: a small patch that alone decides one class, so that the truth is known."""
+"""Scenes of `shapes` with a planted cause: a small patch that alone decides one class."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def describe_patches(indices: Integers, *, split: str, seed: int) -> Patches:
 class ShapesTriggerDataset:
     """The scenes of `shapes`, some with a small patch; 8 classes of outlines and one that the trigger decides.
 
-    The trigger is a square of 8×8 pixels, 1.6 % of the image, with two colours on its diagonals. A scene with it has
-    the class "trigger" whatever its object, every other scene the class of its object's outline. Half of the
+    The trigger is a square of 8×8 pixels, 1.6 % of the image, with two colours on its diagonals. A scene with it
+    has the class "trigger" whatever its object, every other scene the class of its object's outline. Half of the
     others have a decoy of the same colours in halves: its colours, size and places say nothing about the class.
-    The region of a scene with the trigger is the patch, exactly; that of another is what can be seen of the object.
-    The scene at a position without its patch is that of `ShapesDataset` at the same position.
+    The region of a scene with the trigger is the patch, exactly; that of another is what can be seen of the
+    object. The scene at a position without its patch is that of `ShapesDataset` at the same position.
 
     Planted triggers follow Gu et al., "BadNets", 2017, where they are an attack, and serve here as known truth.
 
