@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import click
 
 from .output import chosen_format, deliver
-from .stored import DEFAULT_OUT, stored_rows
+from .stored import DEFAULT_OUT, stored_results
 
 Format = Literal["md", "csv", "json"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
@@ -45,7 +45,7 @@ def agreement_command(
 
     from bcos_eval.reports.comparison.agreement import agreement_text, agreements
 
-    rows = stored_rows([folder])
+    rows = stored_results([folder]).rows
     left_out = {row["method"] for row in rows if row["is_control"] and not controls}
     found = agreements(pd.DataFrame(rows), across, without=left_out)
     deliver("agreement", agreement_text(found, chosen_format(style, out, _FORMATS)), out)

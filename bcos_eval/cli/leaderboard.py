@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
 from .output import chosen_format, deliver
-from .stored import stored_rows
+from .stored import echo_note, stored_results
+
+if TYPE_CHECKING:
+    from bcos_eval.reports.results import Results
+    from bcos_eval.reports.tables.table import Row
 
 Format = Literal["md", "csv", "html", "latex"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
@@ -16,7 +21,9 @@ _FORMATS: tuple[Format, ...] = get_args(Format)
 
 @click.command("leaderboard")
 @click.argument("folders", metavar="[DIR...]", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--wide", is_flag=True, help="A row per model and method, a column per metric, the best in bold.")
+@click.option(
+    "--wide", is_flag=True, help="A row per model and method, a column per metric, with ties and mean ranks."
+)
 @click.option("--sort", metavar="METRIC", help="Order models and methods by this metric, best first.")
 @click.option(
     "--only",
@@ -47,11 +54,25 @@ def leaderboard_command(
     """
     form = chosen_format(style, out, _FORMATS)
 
-    from bcos_eval.reports.tables.selection import parse_only, selected, sorted_by
+    from bcos_eval.reports.tables.selection import controls_last, parse_only, selected, sorted_by
     from bcos_eval.reports.tables.table import render
-    from bcos_eval.reports.tables.wide import render_wide
+    from bcos_eval.reports.tables.wide import wide_csv
 
     chosen = parse_only(only)
-    rows = selected(stored_rows(folders), chosen)
-    rows = sorted_by(rows, sort) if sort else rows
-    deliver("leaderboard", render_wide(rows, form, full=full) if wide else render(rows, form, full=full), out)
+    results = stored_results(folders)
+    rows = selected(results.rows, chosen)
+    rows = sorted_by(rows, sort) if sort else controls_last(rows) if wide else rows
+    if not wide:
+        text = render(rows, form, full=full)
+    else:
+        text = wide_csv(rows) if form == "csv" else _wide_text(results, rows, form, full)
+    deliver("leaderboard", text, out)
+
+
+def _wide_text(results: Results, rows: Sequence[Row], form: Literal["md", "html", "latex"], full: bool) -> str:
+    from bcos_eval.reports.tables.wide import render_wide
+
+    standings = results.standings_of(rows)
+    for note in standings.notes:
+        echo_note(f"note: ties are not tested: {note}")
+    return render_wide(rows, form, standings, full=full)

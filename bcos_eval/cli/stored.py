@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from bcos_eval.reports.tables.table import Row
+    from bcos_eval.reports.results import Results
     from bcos_eval.store.shards import StoredShard
 
 # Where `run` stores results, and the commands that read them look, if no folder is named.
@@ -33,21 +33,19 @@ def stored_shards(folder: Path) -> Sequence[StoredShard]:
     return shards
 
 
-def stored_rows(folders: Sequence[Path]) -> Sequence[Row]:
-    """Return the rows of the leaderboard of some folders, of `runs` if none is named; say what is left out.
+def stored_results(folders: Sequence[Path]) -> Results:
+    """Return the results of some folders, of `runs` if none is named; say what their table leaves out.
 
     Raises:
         InputError: If a folder holds no results.
     """
-    from bcos_eval.reports.tables.leaderboard import require_results
-    from bcos_eval.reports.tables.stored import stored_leaderboard
+    from bcos_eval.reports.results import Results
 
-    board = stored_leaderboard(folders or (DEFAULT_OUT,))
-    for text in (*board.notes, *board.damaged):
+    results = Results.unchecked(folders or (DEFAULT_OUT,))
+    for text in (*results.board.notes, *results.board.damaged):
         echo_note(text)
-    for folder in board.empty:
-        require_results([], folder)
-    return board.rows
+    results.require_some()
+    return results
 
 
 def echo_note(text: str) -> None:

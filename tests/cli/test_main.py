@@ -287,7 +287,7 @@ def test_leaderboard_puts_folders_together_and_selects(run, call, tmp_path):
     code, out, err = call("leaderboard", tmp_path / "out", other, "--wide")
     assert code == 0
     rows = [line.split("|")[3].strip() for line in out.splitlines() if line.startswith("| toy")]
-    assert rows == ["ixg", "random"]
+    assert rows == ["ixg", "random (control)", "chance level"]
     assert err == f"note: 1 rows of '{other}' are measured otherwise in '{tmp_path}/out', whose are shown.\n"
     narrowed = call("leaderboard", tmp_path / "out", "--only", "metric=energy_pg", "--format", "csv")[1]
     assert [line.split(",")[4] for line in narrowed.splitlines()] == ["metric", "energy_pg"]

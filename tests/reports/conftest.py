@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ class StoreMaker:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def units(self, scores, *, chance=1 / 9, targets_per_stimulus=1, curves=None, **labels):
+    def units(self, scores, *, chance=1 / 9, targets_per_stimulus=1, curves=None, is_control=False, **labels):
         """One shard with these scores; statuses are `nonfinite` where a score is."""
         rows = {**DEFAULT_LABELS, **labels}
         cell = "-".join(rows.values()).replace("/", "_")
@@ -56,7 +57,7 @@ class StoreMaker:
             table = curve_table([{**row, "curve": list(c)} for row, c in zip(frame, curves, strict=True)])
         facts = ShardFacts(
             ShardAddress(cell, "shard"),
-            method_of_old_label(rows["method"]),
+            replace(method_of_old_label(rows["method"]), is_control=is_control),
             MetricFacts(
                 rows["metric"],
                 rows["preset"],

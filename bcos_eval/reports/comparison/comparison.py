@@ -110,7 +110,7 @@ def compare_all(matrix: UnitMatrix, *, seed: int = 0) -> list[Comparison]:
     All pairs see the same resamples.
     """
     pairs = list(itertools.combinations(range(len(matrix.contenders)), 2))
-    differences = np.stack([_differences(matrix, first, second) for first, second in pairs], axis=1)
+    differences = np.stack([unit_differences(matrix, first, second) for first, second in pairs], axis=1)
     resampled = resampled_means(differences, matrix.clusters, matrix.groups, seed=seed)
     return [
         _comparison(matrix, pair, differences[:, column], resampled[:, column])
@@ -169,7 +169,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     return pd.DataFrame([asdict(row) for row in comparisons], columns=list(COMPARISON_COLUMNS))
 
 
-def _differences(matrix: UnitMatrix, first: int, second: int) -> Floats:
+def unit_differences(matrix: UnitMatrix, first: int, second: int) -> Floats:
     """A − B by unit, NaN where either is undefined; rounding is no difference."""
     a, b = matrix.scores[:, first], matrix.scores[:, second]
     tied = np.abs(a - b) <= RELATIVE_TIE * np.maximum(np.abs(a), np.abs(b))

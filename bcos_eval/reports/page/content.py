@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,15 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bcos_eval.errors import InputError
+from bcos_eval.reports.comparison.standings import Standings, labels_of
 from bcos_eval.reports.methods import method_style, order_key
-from bcos_eval.reports.tables.leaderboard import current_shards, require_results, stored_methods
-from bcos_eval.reports.tables.stored import stored_leaderboard
-from bcos_eval.reports.tables.table import FEW_STIMULI, Row, metric_name, model_names
-from bcos_eval.statistics.intervals import mean_interval
-from bcos_eval.store.examples import Examples, load_examples
+from bcos_eval.reports.results import Results
+from bcos_eval.reports.tables.leaderboard import stored_methods
+from bcos_eval.reports.tables.table import FEW_STIMULI, Row, metric_name, model_names, told_apart
+from bcos_eval.store.examples import Examples
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.manifest import read_runs
-from bcos_eval.store.shards import Store, StoreReadOnce
 
 Plain = dict[str, Any]
 
@@ -44,26 +42,32 @@ def page_content(folders: Sequence[Path]) -> Plain:
     Raises:
         InputError: If a folder holds no results, or an example file is damaged.
     """
-    board = stored_leaderboard(folders)
-    for folder in board.empty:
-        require_results([], folder)
-    stores = [StoreReadOnce(folder) for folder in dict.fromkeys(folders)]
-    names = model_names(board.rows)
-    rows = [_row(row, names) for row in board.rows]
-    pictures = _pictures(stores, names)
+    return content_of(Results.of(folders))
+
+
+def content_of(results: Results) -> Plain:
+    """Return what the page shows of results.
+
+    Raises:
+        InputError: If an example file is damaged.
+    """
+    board, names = results.board, model_names(results.rows)
+    standings = results.standings_of(results.rows)
+    untested = [f"note: ties are not tested: {note}" for note in standings.notes]
     return {
-        "rows": rows,
-        "ranks": mean_ranks(rows),
-        "curves": [curve for store in stores for curve in _curves(store, names)],
-        "gallery": pictures,
-        "runs": [_run(folder, entry) for folder in folders for entry in read_runs(folder)],
-        "notes": [*board.notes, *board.damaged],
+        "rows": [_row(row, names, standings) for row in told_apart(results.rows)],
+        "ranks": _ranks(standings, names),
+        "curves": list(_curves(results, names)),
+        "gallery": _pictures(results, names),
+        "runs": [_run(folder, entry) for folder in results.folders for entry in read_runs(folder)],
+        "notes": [*board.notes, *board.damaged, *untested],
         "few": FEW_STIMULI,
-        "styles": _styles(stores),
+        "styles": _styles(results),
     }
 
 
-def _row(row: Row, names: Mapping[tuple[str, str, str], str]) -> Plain:
+def _row(row: Row, names: Mapping[tuple[str, str, str], str], standings: Standings) -> Plain:
+    labels = labels_of(row)
     numbers = ("mean", "ci_low", "ci_high", "median", "chance", "seconds_per_unit")
     return {
         "dataset": row["dataset"],
@@ -75,6 +79,7 @@ def _row(row: Row, names: Mapping[tuple[str, str, str], str]) -> Plain:
         "planned": row.get("n_planned"),
         "stimuli": int(row.get("n_stimuli", FEW_STIMULI)),
         "control": bool(row.get("is_control", False)),
+        "standing": "best" if labels in standings.best else "tied" if labels in standings.tied else "",
         **{key: rounded(row.get(key, math.nan)) for key in numbers},
         "left_out": {key: int(row[key]) for key in _COUNTED if row.get(key)},
     }
@@ -84,52 +89,27 @@ def _row(row: Row, names: Mapping[tuple[str, str, str], str]) -> Plain:
 _COUNTED = ("n_zero", "n_constant", "n_empty", "n_skipped", "n_failed", "n_nonfinite")
 
 
-def mean_ranks(rows: Sequence[Plain]) -> list[Plain]:
-    """Return each method's mean rank over the metrics of its dataset and model, 1 for the best, with its interval.
-
-    Equal means share their mean rank; controls are ranked too. Methods are ranked among those that have a mean for
-    the metric, and ranks are scaled to the number of methods of the model, so that a metric of which some have
-    none counts like the others. The interval is Student's over metrics, which are taken as a sample.
-    """
-    ranks: dict[tuple[str, str, str], list[float]] = {}
-    cells = sorted(rows, key=lambda row: (row["dataset"], row["model"], row["metric"]))
-    counts: dict[tuple[str, str], set[str]] = {}
-    for row in rows:
-        counts.setdefault((row["dataset"], row["model"]), set()).add(row["method"])
-    for key, group in itertools.groupby(cells, key=lambda row: (row["dataset"], row["model"], row["metric"])):
-        known = [row for row in group if row["mean"] is not None]
-        if len(known) < 2:
-            continue
-        sign = -1 if known[0]["direction"] == "higher" else 1
-        values = np.array([sign * row["mean"] for row in known])
-        n_methods = len(counts[key[0], key[1]])
-        for row, value in zip(known, values, strict=True):
-            rank = (values < value).sum() + ((values == value).sum() + 1) / 2
-            scaled = 1 + (rank - 1) * (n_methods - 1) / (len(known) - 1)
-            ranks.setdefault((row["dataset"], row["model"], row["method"]), []).append(float(scaled))
-    found = []
-    for (dataset, model, method), own in ranks.items():
-        low, high = mean_interval(np.array(own), np.arange(len(own)))
-        found.append(
-            {
-                "dataset": dataset,
-                "model": model,
-                "method": method,
-                "rank": rounded(float(np.mean(own))),
-                "low": rounded(low),
-                "high": rounded(high),
-                "n_metrics": len(own),
-            }
-        )
-    return found
+def _ranks(standings: Standings, names: Mapping[tuple[str, str, str], str]) -> list[Plain]:
+    return [
+        {
+            "dataset": who[0],
+            "model": names[who[:3]],
+            "method": who[3],
+            "rank": rounded(rank.rank),
+            "low": rounded(rank.low),
+            "high": rounded(rank.high),
+            "n_metrics": rank.n_metrics,
+        }
+        for who, rank in standings.ranks.items()
+    ]
 
 
-def _curves(store: Store, names: Mapping[tuple[str, str, str], str]) -> Iterator[Plain]:
+def _curves(results: Results, names: Mapping[tuple[str, str, str], str]) -> Iterator[Plain]:
     """Yield the mean curve of every model, method and metric that has one."""
-    shards = [shard for shard in current_shards(store)[0] if shard.has_curves is not False]
+    shards = [shard for shard in results.shards if shard.has_curves is not False]
     by_cell = {shard.facts.address.cell: shard for shard in shards}
     try:
-        stored = store.curves([shard.facts.address for shard in shards])
+        stored = results.curves(shards)
     except InputError:
         return  # named in the notes of the table already
     for cell, own in stored.groupby("cell", sort=True):
@@ -154,28 +134,26 @@ def _curves(store: Store, names: Mapping[tuple[str, str, str], str]) -> Iterator
         }
 
 
-def _pictures(stores: Sequence[Store], names: Mapping[tuple[str, str, str], str]) -> list[Plain]:
+def _pictures(results: Results, names: Mapping[tuple[str, str, str], str]) -> list[Plain]:
     """Return sheets: a model's stimuli of one kind, each with the maps of all methods and their scores."""
     sheets: dict[tuple[str, str, str], Plain] = {}
-    n_left = _MOST_PICTURES
-    for store in stores:
-        scores = _scores(store)
-        found = sorted(
-            load_examples(store.root),
-            key=lambda one: (one.identity.kind, order_key(one.identity.method.name, one.identity.method.label)),
+    n_left, scores = _MOST_PICTURES, _scores(results)
+    found = sorted(
+        results.examples,
+        key=lambda one: (one.identity.kind, order_key(one.identity.method.name, one.identity.method.label)),
+    )
+    for examples in found:
+        identity = examples.identity
+        model = names.get((identity.dataset, identity.model, identity.weights), identity.model)
+        key = (identity.dataset, model, identity.kind)
+        sheet = sheets.setdefault(
+            key, {"dataset": key[0], "model": key[1], "kind": key[2], "rows": {}, "methods": []}
         )
-        for examples in found:
-            identity = examples.identity
-            model = names.get((identity.dataset, identity.model, identity.weights), identity.model)
-            key = (identity.dataset, model, identity.kind)
-            sheet = sheets.setdefault(
-                key, {"dataset": key[0], "model": key[1], "kind": key[2], "rows": {}, "methods": []}
-            )
-            label = identity.method.label
-            if label in sheet["methods"] or n_left < 0:
-                continue
-            sheet["methods"].append(label)
-            n_left -= _add_row_pictures(sheet, examples, scores)
+        label = identity.method.label
+        if label in sheet["methods"] or n_left < 0:
+            continue
+        sheet["methods"].append(label)
+        n_left -= _add_row_pictures(sheet, examples, scores)
     return [{**sheet, "rows": list(sheet["rows"].values())} for sheet in sheets.values()]
 
 
@@ -207,10 +185,10 @@ def _add_row_pictures(sheet: Plain, examples: Examples, scores: Mapping[tuple[st
     return n_added
 
 
-def _scores(store: Store) -> dict[tuple[str, ...], Plain]:
+def _scores(results: Results) -> dict[tuple[str, ...], Plain]:
     """Return the scores of each model, method, stimulus and target, by metric."""
     found: dict[tuple[str, ...], Plain] = {}
-    for shard in current_shards(store)[0]:
+    for shard in results.shards:
         if shard.facts.first:
             continue  # examples are the first stimuli
         metric = f"{shard.facts.metric.name}/{shard.facts.metric.preset_label}"
@@ -237,18 +215,17 @@ def _run(folder: Path, entry: Mapping[str, Any]) -> Plain:
     }
 
 
-def _styles(stores: Sequence[Store]) -> dict[str, Plain]:
+def _styles(results: Results) -> dict[str, Plain]:
     """Return how each method is drawn and called where there is little room, by its label."""
     styles: dict[str, Plain] = {}
-    for store in stores:
-        for label, method in stored_methods(current_shards(store)[0]).items():
-            style = method_style(MethodFacts(method.name))
-            styles[label] = {
-                "colour": style.colour,
-                "line": style.line if isinstance(style.line, str) else "-",
-                "order": order_key(method.name, label)[0],
-                "short": method.name,
-            }
+    for label, method in stored_methods(results.shards).items():
+        style = method_style(MethodFacts(method.name))
+        styles[label] = {
+            "colour": style.colour,
+            "line": style.line if isinstance(style.line, str) else "-",
+            "order": order_key(method.name, label)[0],
+            "short": method.name,
+        }
     return styles
 
 

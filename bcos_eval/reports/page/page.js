@@ -51,29 +51,14 @@
   const chosen = () => data.rows.filter((row) =>
     ["dataset", "model", "method", "metric"].every((key) => !state[key] || row[key] === state[key]) && (state.controls || !row.control));
 
-  // The best of each dataset, model and metric, among all methods but controls.
-  const better = (row, a, b) => (row.direction === "higher" ? a > b : a < b);
-  const best = new Map();
-  for (const row of data.rows) {
-    if (row.mean === null || row.control) continue;
-    const key = JSON.stringify([row.dataset, row.model, row.metric]);
-    if (!best.has(key) || better(row, row.mean, best.get(key))) best.set(key, row.mean);
-  }
-  function standing(row) {
-    const top = best.get(JSON.stringify([row.dataset, row.model, row.metric]));
-    if (row.mean === null || top === undefined || row.control) return "";
-    if (row.mean === top) return "best";
-    return row.ci_low !== null && row.ci_low <= top && top <= row.ci_high ? "tied" : "";
-  }
-
   // --- tables ----------------------------------------------------------------------------------------------------
   function cellOf(row, withInterval) {
     const cell = element("td", { class: "number" });
     if (!row) return cell;
-    const mark = standing(row);
+    const mark = row.standing;
     const few = row.stimuli < data.few ? "*" : "";
     const interval = withInterval && row.ci_low !== null ? ` [${shown(row.ci_low)}, ${shown(row.ci_high)}]` : "";
-    const text = `${mark === "tied" ? "≈ " : ""}${shown(row.mean)}${few}`;
+    const text = `${mark === "tied" ? "~" : ""}${shown(row.mean)}${few}`;
     cell.append(mark === "best" ? element("strong", { text }) : text, interval);
     cell.title = `${row.metric}: n = ${row.n}${row.planned && row.planned > row.n ? ` of ${row.planned}` : ""}` +
       `${row.ci_low === null ? "" : `, 95 % [${shown(row.ci_low)}, ${shown(row.ci_high)}]`}` +
@@ -140,12 +125,15 @@
         element("td", { text: line.dataset }), element("td", { text: line.model }), element("td", { text: line.method }), rank,
         ...metrics.map((metric) => cellOf(line.cells[metric], false))));
     }
-    const chance = element("tr", { class: "control" }, element("td", {}), element("td", {}), element("td", { text: "chance level" }), element("td", {}));
-    for (const metric of metrics) {
-      const levels = rows.filter((row) => row.metric === metric && row.chance !== null).map((row) => row.chance);
-      chance.append(element("td", { class: "number", text: levels.length ? shown(levels.reduce((a, b) => a + b, 0) / levels.length) : "–" }));
+    for (const [title, own] of groups(rows)) {
+      const line = element("tr", { class: "control" }, element("td", { text: own[0].dataset }), element("td", { text: own[0].model }), element("td", { text: "chance level" }), element("td", {}));
+      for (const metric of metrics) {
+        const levels = own.filter((row) => row.metric === metric && row.chance !== null).map((row) => row.chance);
+        line.append(element("td", { class: "number", text: levels.length ? shown(levels.reduce((a, b) => a + b, 0) / levels.length) : "–" }));
+      }
+      line.setAttribute("aria-label", `chance levels, ${title}`);
+      body.append(line);
     }
-    body.append(chance);
     return [header(columns), body, `${order.length} methods of models, ${metrics.length} metrics`];
   }
   function longTable(rows) {

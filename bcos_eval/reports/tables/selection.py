@@ -73,6 +73,11 @@ def sorted_by(rows: Sequence[Row], metric: str) -> list[Row]:
     return sorted(rows, key=lambda row: (row["dataset"], places.get(contender(row), math.inf), contender(row)))
 
 
+def controls_last(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with the controls of each model after its other methods."""
+    return sorted(rows, key=lambda row: (*contender(row)[:3], bool(row.get("is_control", False))))
+
+
 def contender(row: Row) -> tuple[str, str, str, str]:
     """Return what is measured in a row: dataset, model, its weights, method."""
     return row["dataset"], row["model"], row["weights"], row["method"]

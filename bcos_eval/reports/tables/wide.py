@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from .selection import contender
 from .table import (
@@ -12,7 +13,6 @@ from .table import (
     Best,
     Columns,
     Row,
-    TableFormat,
     csv_text,
     formatted,
     metric_name,
@@ -21,71 +21,96 @@ from .table import (
     told_apart,
 )
 
+if TYPE_CHECKING:
+    from bcos_eval.reports.comparison.standings import MeanRank, Standings
+
 WIDE_LABELS = ("dataset", "model", "method")
-TIES_NOTE = "bold: the best of its model; ~: its 95 % interval does not leave out the best one's mean.\n"
+RANK = "mean rank"
+WIDE_NOTE = (
+    "bold: the best mean of its model; ~: not told from the best by a paired test over the units of both "
+    "(Holm within the column, 5 %); mean rank: over the metrics, with the range of 95 % of the draws when stimuli "
+    "are drawn again; controls know nothing of the model and are neither best nor ranked.\n"
+)
 _TIED = "~"
+_CHANCE = "chance level"
+
+Who = tuple[str, str, str, str]
 
 
-def render_wide(rows: Sequence[Row], style: TableFormat, *, full: bool = False) -> str:
-    """Return the wide form as text; CSV has the means in full precision.
+def render_wide(
+    rows: Sequence[Row], style: Literal["md", "html", "latex"], standings: Standings, *, full: bool = False
+) -> str:
+    """Return the wide form as text; for CSV see `wide_csv`.
 
     Args:
         rows: Rows of a leaderboard.
         style: The form.
+        standings: Who is best, tied and ranked, among these rows.
         full: Whether to add intervals.
     """
-    if style == "csv":
-        return wide_csv(rows)
-    table = wide_columns(rows, full=full)
+    table = wide_columns(rows, standings, full=full)
     text = formatted(table, style, numeric=frozenset(table) - set(WIDE_LABELS))
     # A page or a paper has its own caption.
-    return f"{text}{TIES_NOTE}" if style == "md" else text
+    return f"{text}\n{WIDE_NOTE}" if style == "md" else text
 
 
-def wide_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
+def wide_columns(rows: Sequence[Row], standings: Standings, *, full: bool = False) -> Columns:
     """Return means as text, a row per model and method and a column per metric, in the order of the rows.
 
-    Of each model and metric the best mean is marked, and `~` those whose interval holds the best mean. An arrow
-    says whether higher or lower is better. What was not measured is empty; a mean that is undefined is `–`.
+    Of each model and metric the best mean is marked, and `~` those that tie with it. Controls are named as such,
+    and chance levels come last. An arrow says whether higher or lower is better. What was not measured is empty; a
+    mean that is undefined is `–`.
 
     Args:
         rows: Rows of a leaderboard.
+        standings: Who is best, tied and ranked.
         full: Whether to add intervals.
     """
+    from bcos_eval.reports.comparison.standings import labels_of
+
     rows = told_apart(rows)
-    contenders = list(dict.fromkeys(map(contender, rows)))
     metrics = list(dict.fromkeys(metric_name(row) for row in rows))
     cells = {(contender(row), metric_name(row)): row for row in rows}
-    best = _best_means(rows)
-    names = model_names(rows)
+    controls = {contender(row) for row in rows if row.get("is_control", False)}
+    names, arrows = model_names(rows), {metric_name(row): ARROWS[row["direction"]] for row in rows}
 
-    def text(who: tuple[str, str, str, str], metric: str) -> str:
+    def text(who: Who, metric: str) -> str:
         row = cells.get((who, metric))
         if row is None:
             return ""
-        if math.isnan(row["mean"]):
-            return UNKNOWN
         interval = f" [{number(row['ci_low'])}, {number(row['ci_high'])}]" if full else ""
-        best_mean = best[who[:3], metric]
-        if row["mean"] == best_mean:
-            return Best(f"{number(row['mean'])}{interval}")
-        # Without an interval nothing says that it is worse.
-        tied = not (best_mean < row["ci_low"] or best_mean > row["ci_high"])
-        return f"{_TIED if tied else ''}{number(row['mean'])}{interval}"
+        shown, labels = f"{number(row['mean'])}{interval}", labels_of(row)
+        if labels in standings.best:
+            return Best(shown)
+        return f"{_TIED}{shown}" if labels in standings.tied else shown
 
-    arrows = {metric_name(row): ARROWS[row["direction"]] for row in rows}
-    return {
-        "dataset": [who[0] for who in contenders],
-        "model": [names[who[:3]] for who in contenders],
-        "method": [who[3] for who in contenders],
-        **{f"{metric} {arrows[metric]}": [text(who, metric) for who in contenders] for metric in metrics},
-    }
+    lines = [
+        [
+            who[0],
+            names[who[:3]],
+            f"{who[3]} (control)" if who in controls else who[3],
+            rank_text(standings.ranks.get(who)),
+            *(text(who, metric) for metric in metrics),
+        ]
+        for who in dict.fromkeys(map(contender, rows))
+    ]
+    headings = [*WIDE_LABELS, RANK, *(f"{metric} {arrows[metric]}" for metric in metrics)]
+    lines += _chance_lines(rows, metrics, names)
+    return dict(zip(headings, zip(*lines, strict=True), strict=True))
+
+
+def rank_text(rank: MeanRank | None) -> str:
+    """Return a mean rank with its range where there is one."""
+    if rank is None:
+        return UNKNOWN
+    interval = "" if math.isnan(rank.low) else f" [{rank.low:.1f}, {rank.high:.1f}]"
+    return f"{rank.rank:.1f}{interval}"
 
 
 def wide_csv(rows: Sequence[Row]) -> str:
     """Return means in full precision as CSV: a row per model and method, a column `metric/preset` per metric."""
     rows = told_apart(rows)
-    table: dict[tuple[str, str, str, str], dict[str, object]] = {}
+    table: dict[Who, dict[str, object]] = {}
     for row in rows:
         labels = {key: row[key] for key in ("dataset", "model", "weights", "method")}
         table.setdefault(contender(row), labels)[metric_name(row)] = row["mean"]
@@ -93,12 +118,24 @@ def wide_csv(rows: Sequence[Row]) -> str:
     return csv_text([{**dict.fromkeys(columns, ""), **values} for values in table.values()], columns)
 
 
-def _best_means(rows: Sequence[Row]) -> dict[tuple[tuple[str, str, str], str], float]:
-    """Return the best mean of each dataset, model with its weights, and metric."""
-    best: dict[tuple[tuple[str, str, str], str], float] = {}
+def chance_levels(rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Return the chance level of each metric, the mean over methods, by dataset, model and weights."""
+    levels: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for row in rows:
-        key = (contender(row)[:3], metric_name(row))
-        choose = max if row["direction"] == "higher" else min
-        if not math.isnan(row["mean"]):
-            best[key] = choose(best.get(key, row["mean"]), row["mean"])
-    return best
+        if not math.isnan(row["chance"]):
+            own = levels.setdefault((row["dataset"], row["model"], row["weights"]), {})
+            own.setdefault(metric_name(row), []).append(row["chance"])
+    return {key: {name: sum(of) / len(of) for name, of in own.items()} for key, own in levels.items()}
+
+
+def _chance_lines(
+    rows: Sequence[Row], metrics: Sequence[str], names: Mapping[tuple[str, str, str], str]
+) -> Iterator[list[str]]:
+    """Yield a line of chance levels for each dataset, or for each of its models where they differ."""
+    texts: dict[str, dict[tuple[str, ...], list[str]]] = {}
+    for key, levels in chance_levels(rows).items():
+        line = tuple(number(levels[metric]) if metric in levels else UNKNOWN for metric in metrics)
+        texts.setdefault(key[0], {}).setdefault(line, []).append(names[key])
+    for dataset, by_line in texts.items():
+        for line, models in by_line.items():
+            yield [dataset, "" if len(by_line) == 1 else ", ".join(models), _CHANCE, "", *line]

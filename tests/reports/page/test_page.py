@@ -10,13 +10,13 @@ import pytest
 
 from bcos_eval.cli.main import main
 from bcos_eval.errors import InputError
-from bcos_eval.reports.page.content import map_colours, mean_ranks, on_white
+from bcos_eval.reports.page.content import map_colours, on_white, page_content
 from bcos_eval.reports.page.page import page_html, script_json
 
 HOSTILE = "<script>document.title='run'</script>"
 
 
-def row(method, metric, mean, *, direction="higher", model="net", dataset="data", control=False):
+def row(method, metric, mean, *, direction="higher", model="net", dataset="data", control=False, standing=""):
     return {
         "dataset": dataset,
         "model": model,
@@ -27,6 +27,7 @@ def row(method, metric, mean, *, direction="higher", model="net", dataset="data"
         "planned": 60,
         "stimuli": 40,
         "control": control,
+        "standing": standing,
         "mean": mean,
         "ci_low": None if mean is None else mean - 0.05,
         "ci_high": None if mean is None else mean + 0.05,
@@ -52,7 +53,7 @@ def content(rows, **changes):
     }
     return {
         "rows": rows,
-        "ranks": mean_ranks(rows),
+        "ranks": [],
         "curves": [],
         "gallery": [],
         "runs": [run],
@@ -64,7 +65,7 @@ def content(rows, **changes):
 
 
 ROWS = [
-    row("bcos", "grid_pg/bcos_v2", 0.9),
+    row("bcos", "grid_pg/bcos_v2", 0.9, standing="best"),
     row("ixg", "grid_pg/bcos_v2", 0.4),
     row(HOSTILE, "grid_pg/bcos_v2", 0.6, dataset=HOSTILE),
     row("bcos", "pixel_deletion/default", 0.2, direction="lower"),
@@ -95,24 +96,6 @@ def test_the_page_asks_for_nothing_from_elsewhere():
     assert "default-src 'none'" in html
 
 
-def test_ranks_are_averaged_over_metrics_in_the_direction_of_each():
-    ranks = {(one["method"], one["dataset"]): one["rank"] for one in mean_ranks(ROWS)}
-    assert ranks["bcos", "data"] == 1.0
-    assert ranks["ixg", "data"] == 2.0
-
-
-def test_equal_means_share_their_rank():
-    rows = [row(name, "m/p", 0.5) for name in "abc"]
-    assert {one["rank"] for one in mean_ranks(rows)} == {2.0}
-
-
-def test_a_metric_that_some_methods_lack_counts_like_the_others():
-    rows = [*(row(name, "m/p", value) for name, value in zip("abc", (0.9, 0.5, 0.1), strict=True))]
-    rows += [row("a", "k/p", 0.1), row("c", "k/p", 0.9)]
-    ranks = {one["method"]: one["rank"] for one in mean_ranks(rows)}
-    assert ranks == {"a": 2.0, "b": 2.0, "c": 2.0}
-
-
 def test_maps_are_red_for_and_blue_against_the_class_and_white_where_nothing_is():
     red, white, blue = map_colours(np.array([[1.0, 0.0, -1.0]]))[0].astype(int)
     assert red[0] > red[2]
@@ -137,10 +120,24 @@ def test_a_page_of_another_ending_is_refused(tmp_path, capsys):
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
-    from bcos_eval.reports.page.content import page_content
-
     with pytest.raises(InputError, match="holds no results"):
         page_content([tmp_path])
+
+
+def test_the_page_shows_the_standings_of_the_wide_table(make):
+    spread = np.linspace(-0.2, 0.2, 60)
+    make.units(0.5 + spread, method="bcos")
+    make.units(0.5 - spread - 1e-3, method="ixg")
+    make.units(0.1 + spread, method="lime")
+    make.units(0.9 + 0 * spread, method="random", is_control=True)
+    made = page_content([make.root])
+    assert {one["method"]: one["standing"] for one in made["rows"]} == {
+        "bcos": "best",
+        "ixg": "tied",
+        "lime": "",
+        "random": "",
+    }
+    assert {one["method"]: one["rank"] for one in made["ranks"]} == {"bcos": 1.0, "ixg": 2.0, "lime": 3.0}
 
 
 CHECK = """

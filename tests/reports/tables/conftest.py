@@ -21,11 +21,14 @@ NUMBERS = {
 def make_row():
     """Makes a row of a leaderboard; `interval` is the half-width."""
 
-    def maker(method, metric, mean, *, interval=0.01, direction="higher", model="m", weights="w", dataset="toy"):
+    def maker(
+        method, metric, mean, *, interval=0.01, direction="higher", model="m", weights="w", dataset="toy", **more
+    ):
         name, preset = metric.split("/")
         labels = {"dataset": dataset, "model": model, "weights": weights, "method": method}
         values = {"mean": mean, "ci_low": mean - interval, "ci_high": mean + interval, "direction": direction}
         row = {**labels, "metric": name, "preset": preset, **NUMBERS, **values}
+        row |= more
         assert set(row) == {*LEADERBOARD_COLUMNS, "seconds_per_unit"}
         return row
 
