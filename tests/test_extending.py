@@ -148,11 +148,16 @@ def test_a_model_family_is_one_file_and_its_import(put, call, run):
 
 
 def test_a_figure_is_one_file_and_a_line(put, call, run, tmp_path):
-    module = put("figure", "bcos_eval.reports.figures", "score_counts")
-    figures.FIGURES["score_counts"] = importlib.import_module(module).score_count_pages
+    put("figure", "bcos_eval.reports.figures", "score_counts")
+    entry = figures.FigureEntry("score_counts:score_count_pages", "a histogram of all scores", "any run")
+    figures.FIGURES["score_counts"] = entry
     run("--model", "resnet18", "--metric", "energy_pg", "--method", "random")
     drawn = call("figures", tmp_path / "out", "--only", "score_counts", "--out", tmp_path / "drawn")
-    assert [Path(line).name for line in drawn.splitlines()] == ["score_counts.pdf", "score_counts.png"]
+    assert [Path(line).name for line in drawn.splitlines()] == [
+        "score_counts.pdf",
+        "score_counts.png",
+        "score_counts.txt",
+    ]
 
 
 def test_an_executor_is_one_file_and_its_import(put, run):

@@ -24,5 +24,5 @@ def aggatt_command(out: Path, quiet: bool, **options: Any) -> None:  # noqa: ANN
     from bcos_eval.reports.figures.figures import draw
 
     aggregate_attributions(request, out, progress=Progress(quiet=quiet))
-    for path in draw(out, ["aggatt"], out / "aggatt"):
+    for path in draw([out], ["aggatt"], out / "aggatt"):
         click.echo(path)

@@ -12,17 +12,21 @@ from .stored import DEFAULT_OUT, echo_note
 
 
 @click.command("figures")
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=DEFAULT_OUT)
-@click.option("--only", multiple=True, help="Figure name; repeats and accepts commas.  [default: all]")
+@click.argument("folders", metavar="[DIR...]", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--only",
+    multiple=True,
+    help="Figure, one of those of `bcos-eval list figures`; repeats and accepts commas.  [default: all]",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the figures.")
-def figures_command(folder: Path, only: tuple[str, ...], out: Path) -> None:
+def figures_command(folders: tuple[Path, ...], only: tuple[str, ...], out: Path) -> None:
     """Draw figures from stored results.
 
-    DIR is runs by default.
+    DIR is runs by default; the results of several are put together. Each figure comes as PDF, PNG and a caption.
     """
     from bcos_eval.reports.figures.figures import draw
     from bcos_eval.store.atomic_write import require_writable
 
     require_writable(out)
-    for path in draw(folder, split_names(only), out, note=echo_note):
+    for path in draw(folders or (DEFAULT_OUT,), split_names(only), out, note=echo_note):
         click.echo(path)

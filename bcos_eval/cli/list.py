@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .catalogue import KINDS, OTHER_MODELS, catalogue
+from .catalogue import KINDS, OTHER_MODELS, Catalogue, catalogue
 from .suites import suite_rows
 
 Row = Mapping[str, Any]
@@ -33,7 +33,7 @@ _NOTES: Mapping[str, str] = {
 
 
 @click.command("list")
-@click.argument("kind", metavar="KIND", type=click.Choice([*KINDS, "suites"]))
+@click.argument("kind", metavar="KIND", type=click.Choice([*KINDS, "suites", "figures"]))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option(
     "--all", "with_others", is_flag=True, help="Also torchvision's networks that are known by name only."
@@ -41,10 +41,10 @@ _NOTES: Mapping[str, str] = {
 def list_command(kind: str, as_json: bool, with_others: bool) -> None:
     """List what is registered.
 
-    KIND is models, methods, metrics, datasets, or suites, which are groups of names.
+    KIND is models, methods, metrics, datasets, suites, which are groups of names, or figures.
     """
     known = catalogue()
-    rows = list(suite_rows(known)) if kind == "suites" else known.rows(kind)
+    rows = _rows(kind, known)
     if with_others and kind == "models":
         rows = [*rows, *known.rows(OTHER_MODELS)]
     if as_json:
@@ -53,6 +53,16 @@ def list_command(kind: str, as_json: bool, with_others: bool) -> None:
         click.echo(as_text(text_rows(kind, rows)), nl=False)
         if kind in _NOTES:
             click.echo(_NOTES[kind], err=True)
+
+
+def _rows(kind: str, known: Catalogue) -> Sequence[Row]:
+    if kind == "suites":
+        return list(suite_rows(known))
+    if kind == "figures":
+        from bcos_eval.reports.figures.figures import FIGURES
+
+        return [{"name": name, "shows": entry.shows, "needs": entry.needs} for name, entry in FIGURES.items()]
+    return known.rows(kind)
 
 
 def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:

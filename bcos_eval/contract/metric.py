@@ -24,6 +24,25 @@ View = Literal["plain", "rescaled", "strided", "strided_padded", "difull", "dipa
 
 
 @dataclass(frozen=True, slots=True)
+class CurveAxes:
+    """What the points of a metric's curves are, for whoever draws them.
+
+    Attributes:
+        x: What changes along the curve.
+        y: What is measured at each point.
+        first: Where the first point lies on the horizontal axis; None where points are numbered from 1.
+        last: Where the last one does, likewise.
+        parts: Names of curves of equal length that are stored one after the other; empty for a single one.
+    """
+
+    x: str
+    y: str
+    first: float | None = None
+    last: float | None = None
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MetricInfo:
     """What tables, figures and the engine must know of a metric without running it.
 
@@ -49,6 +68,7 @@ class MetricInfo:
         mean_over_classes: Whether its mean is that of the classes' means, as its authors report it.
         expensive: Whether a unit takes tens of passes or more.
         headline: Whether it belongs to the short list that a first table shows.
+        curve: What its curves show; None for metrics without, and for those that keep something else there.
     """
 
     name: str
@@ -67,6 +87,7 @@ class MetricInfo:
     mean_over_classes: bool = False
     expensive: bool = False
     headline: bool = False
+    curve: CurveAxes | None = None
 
     @property
     def key(self) -> str:

@@ -19,10 +19,20 @@ class MethodStyle:
 
     colour: str
     line: Line
+    family: str = "user"
 
 
 # Like methods stand side by side in columns and legends.
-_FAMILIES = ("bcos", "gradient", "cam", "perturbation", "attention", "user", "control")
+FAMILY_NAMES: Mapping[str, str] = {
+    "bcos": "B-cos",
+    "gradient": "gradients",
+    "cam": "activation maps",
+    "perturbation": "perturbations",
+    "attention": "attention",
+    "user": "own",
+    "control": "controls",
+}
+_FAMILIES = tuple(FAMILY_NAMES)
 
 
 @cache
@@ -36,7 +46,7 @@ def registered_styles() -> Mapping[str, MethodStyle]:
     from bcos_eval.contract.plugins import explainers
 
     infos = sorted((one.info for one in explainers().values()), key=lambda info: _FAMILIES.index(info.family))
-    return {info.name: MethodStyle(info.style.colour, info.style.line) for info in infos}
+    return {info.name: MethodStyle(info.style.colour, info.style.line, info.family) for info in infos}
 
 
 _UNLISTED = MethodStyle("#000000", "-")
@@ -57,7 +67,8 @@ def method_style(method: MethodFacts) -> MethodStyle:
     style = registered_styles().get(method.name, _UNLISTED)
     if not method.settings:
         return style
-    return MethodStyle(style.colour, _VARIANT_LINES[zlib.crc32(method.label.encode()) % len(_VARIANT_LINES)])
+    line = _VARIANT_LINES[zlib.crc32(method.label.encode()) % len(_VARIANT_LINES)]
+    return MethodStyle(style.colour, line, style.family)
 
 
 def method_order(methods: Iterable[MethodFacts]) -> list[MethodFacts]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bcos_eval.contract.explained_model import memory_of
-from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.metric import Batch, CurveAxes, MetricInfo, Scored, register_metric
 from bcos_eval.contract.params import Count
 from bcos_eval.contract.statuses import Status, is_zero, map_statuses
 from bcos_eval.seeding import derived_generator, image_key
@@ -175,8 +175,14 @@ _DELETION = MetricInfo(
     chance=None,
     source=f"{_SUITE_SOURCE}, fill {DEFAULT_FILL}",
     defaults={"batch_size": DEFAULT_BATCH_SIZE, "ties": "random"},
+    curve=CurveAxes("pixels removed in %", "probability of target", 0, 100),
 )
-_INSERTION = replace(_DELETION, name="pixel_insertion", direction="higher")
+_INSERTION = replace(
+    _DELETION,
+    name="pixel_insertion",
+    direction="higher",
+    curve=CurveAxes("pixels inserted in %", "probability of target", 0, 100),
+)
 
 
 def _register_suite(info: MetricInfo, metric: Curve) -> None:

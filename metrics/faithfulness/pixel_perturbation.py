@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from bcos_eval.contract.explained_model import memory_of
-from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.metric import Batch, CurveAxes, MetricInfo, Scored, register_metric
 from bcos_eval.contract.params import Count
 from bcos_eval.errors import InputError
 
@@ -62,6 +62,7 @@ _CODA = MetricInfo(
     chance=None,
     source="Böhle et al. 2021, CoDA-Nets; CoDA-Nets@32c829f interpretability/analyses/pixel_removal.py",
     defaults={"batch_size": CODA_BATCH_SIZE, "ties": "index"},
+    curve=CurveAxes("pixels removed in %", "probability of target", 0, 100 * CODA_FRACTION),
 )
 _PERTURBATION = _CODA.variant(
     "default",
@@ -109,6 +110,7 @@ _IDSDS = replace(
     preset="idsds",
     source="Hesse et al. 2024, IDSDS; idsds@8e84200 incremental_deletion.py",
     defaults={"batch_size": IDSDS_BATCH_SIZE, "ties": "index"},
+    curve=CurveAxes("pixels removed in %", "softmax probability of target", 0, 100 * (1 - 1 / IDSDS_N_FRACTIONS)),
 )
 _INCREMENTAL = _IDSDS.variant(
     "default",

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from bcos_eval.contract.exactness import in_float64
-from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
+from bcos_eval.contract.metric import Batch, CurveAxes, MetricInfo, Scored, register_metric
 from bcos_eval.seeding import derived_generator, image_key
 
 from ..ranking import First, Ties, pixel_order
@@ -145,6 +145,8 @@ def _is_predicted(probabilities: Tensor, target: Tensor) -> Tensor:
     return probabilities.argmax(-1) == target
 
 
+_CURVE = CurveAxes("pixels removed in %", "probability of target", PERCENTS[0], PERCENTS[-1])
+_COMBINED_CURVE = replace(_CURVE, parts=("least important first", "most important first"))
 _COMBINED = MetricInfo(
     name="road",
     preset="default",
@@ -157,8 +159,9 @@ _COMBINED = MetricInfo(
     source=_SOURCE,
     defaults={"ties": "random"},
     expensive=True,
+    curve=_COMBINED_CURVE,
 )
-_LEAST_FIRST = _COMBINED.variant("least", low=0.0, high=1.0, chance=None)
+_LEAST_FIRST = _COMBINED.variant("least", low=0.0, high=1.0, chance=None, curve=_CURVE)
 
 
 @register_metric(_COMBINED, recommended=True)
@@ -172,7 +175,7 @@ def _score_combined(batch: Batch, *, ties: Ties) -> Scored:
     return _combined(batch, ties, _target_probability)
 
 
-@register_metric(_COMBINED.variant("accuracy"))
+@register_metric(_COMBINED.variant("accuracy", curve=replace(_COMBINED_CURVE, y="share of targets predicted")))
 def _score_accuracy(batch: Batch, *, ties: Ties) -> Scored:
     """Score as `default` does, with 1 where the target has the largest probability and 0 elsewhere."""
     return _combined(batch, ties, _is_predicted)

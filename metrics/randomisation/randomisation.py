@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bcos_eval.contract.explained_model import ExplainedModel
-from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric, unknown_chance
+from bcos_eval.contract.metric import Batch, CurveAxes, MetricInfo, Scored, register_metric, unknown_chance
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Count
 from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
@@ -142,6 +142,7 @@ _CASCADING = MetricInfo(
     source="Adebayo et al. 2018, Sanity Checks for Saliency Maps: cascading randomisation, rank correlation",
     defaults={"n_stages": 10},
     expensive=True,
+    curve=CurveAxes("stage of the cascade, output first", "rank correlation"),
 )
 
 
@@ -166,7 +167,7 @@ def _score_absolute(batch: Batch, *, n_stages: Count) -> Scored:
     return _scored(batch, randomised_correlations(batch, n_stages=n_stages, prepare=torch.Tensor.abs))
 
 
-@register_metric(_CASCADING.variant("full", defaults={}))
+@register_metric(_CASCADING.variant("full", defaults={}, curve=None))
 def _score_full(batch: Batch) -> Scored:
     """Score the rank correlation with the map of the fully randomised network; one more explanation per unit."""
     return _scored(batch, randomised_correlations(batch, n_stages=1))

@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bcos_eval.reports.methods import method_order
-from bcos_eval.store.aggregates import AggregateAttribution, bin_names, load_aggregates
-from bcos_eval.store.shards import Store
+from bcos_eval.reports.results import Results
+from bcos_eval.store.aggregates import AggregateAttribution, bin_names
 
 from .explanation_sheet import COLOUR_MAP, symmetric_limit
 from .panels import FigurePage, MissingDataError
@@ -23,9 +23,14 @@ _LIMIT_FRACTION = 0.995
 # Inches: a panel with its heading, and the line that names figure and bins.
 _ROW_HEIGHT = 1.15
 _HEAD_HEIGHT = 0.45
+_CAPTION = (
+    "Aggregate attributions: grids ranked by their score, best left. First rows: the mean of the positive "
+    "attributions of each bin, on one scale; second rows: the grid in the middle of each bin. The target's cell "
+    "is framed; numbers are (mean) scores."
+)
 
 
-def aggatt_pages(store: Store) -> list[FigurePage]:
+def aggatt_pages(results: Results) -> list[FigurePage]:
     """Draw a page for each dataset, model, weights and metric; two rows for each method.
 
     The first row shows the mean positive attribution of the grids in each bin, best grids left, on one scale for
@@ -36,15 +41,15 @@ def aggatt_pages(store: Store) -> list[FigurePage]:
         MissingDataError: If nothing of the kind is stored.
         InputError: If a file is damaged.
     """
-    aggregates = load_aggregates(store.root)
+    aggregates = results.aggregates
     if not aggregates:
         raise MissingDataError(
-            f"figure 'aggatt': '{store.root}' holds no aggregate attributions; make them with "
-            f"`bcos-eval aggatt --model MODEL --metric difull --out {store.root}`."
+            f"figure 'aggatt': '{results.named}' holds no aggregate attributions; make them with "
+            f"`bcos-eval aggatt --model MODEL --metric difull --out {results.folders[0]}`."
         )
     pages = []
     for key, same in groupby(sorted(aggregates, key=_page_key), key=_page_key):
-        pages.append(FigurePage(_page_name(key, aggregates), _sheet(_in_method_order(list(same)))))
+        pages.append(FigurePage(_page_name(key, aggregates), _sheet(_in_method_order(list(same))), _CAPTION))
     return pages
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from bcos_eval.errors import InputError
 from bcos_eval.reports.comparison.agreement import Agreement, agreements, method_counts
-from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard
-from bcos_eval.reports.tables.table import UNKNOWN
-from bcos_eval.store.shards import Store
+from bcos_eval.reports.results import Results
+from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS, UNKNOWN
 
 from .panels import FigurePage, MissingDataError
 from .style import (
@@ -41,10 +41,14 @@ _TEXT_IN_CELL = 6.0
 # The longest value, and how much of a cell it may fill.
 _LONGEST_VALUE, _FILLED = len("−0.00"), 0.88
 _COUNT_TO_VALUE = 0.75
+_CAPTION = (
+    "How far metrics put the methods in the same order: Spearman's ρ of the methods' mean scores below the "
+    "diagonal, Kendall's τ above it, turned so that more is better; similar metrics lie side by side."
+)
 _UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
-def agreement_pages(store: Store) -> list[FigurePage]:
+def agreement_pages(results: Results) -> list[FigurePage]:
     """Draw a heat map for each dataset and model: Spearman's ρ below the diagonal, Kendall's τ above it.
 
     Rankings are of the methods' means, turned so that more is better; metrics that agree lie side by side. The
@@ -54,10 +58,10 @@ def agreement_pages(store: Store) -> list[FigurePage]:
         MissingDataError: If nowhere two metrics have 3 methods in common.
     """
     try:
-        found = agreements(leaderboard(current_shards(store)[0]))
+        found = agreements(pd.DataFrame(results.rows, columns=list(LEADERBOARD_COLUMNS)))
     except InputError as error:
-        raise MissingDataError(f"figure 'agreement': in '{store.root}' {error}") from error
-    return [FigurePage(_page_name(agreement), _draw(agreement)) for agreement in found]
+        raise MissingDataError(f"figure 'agreement': in '{results.named}' {error}") from error
+    return [FigurePage(_page_name(agreement), _draw(agreement), _CAPTION) for agreement in found]
 
 
 def _page_name(agreement: Agreement) -> str:

@@ -1,45 +1,104 @@
-"""The figures by name, each a function of what is stored."""
+"""The figures by name: what each shows, what it needs, and how they reach the disk.
+
+Nothing here loads matplotlib before something is drawn, so that `list figures` answers at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from bcos_eval.errors import InputError, unknown_name
-from bcos_eval.reports.tables.leaderboard import current_shards, left_out_notes
-from bcos_eval.store.shards import Store, StoreReadOnce
+from bcos_eval.reports.results import Results
+from bcos_eval.store.atomic_write import write_text
 
-from .aggatt import aggatt_pages
-from .agreement import agreement_pages
-from .localisation import localisation_pages
-from .panels import FigurePage, MissingDataError
-from .perturbation import perturbation_pages
-from .qualitative import qualitative_pages
-from .score_bars import score_bar_pages
-from .style import figure_style, save_figure
-
-FIGURES: dict[str, Callable[[Store], list[FigurePage]]] = {
-    "localisation": localisation_pages,
-    "qualitative": qualitative_pages,
-    "perturbation": perturbation_pages,
-    "leaderboard_bars": score_bar_pages,
-    "agreement": agreement_pages,
-    "aggatt": aggatt_pages,
-}
+if TYPE_CHECKING:
+    from .panels import FigurePage
 
 FORMATS = (".pdf", ".png")
+CAPTION_SUFFIX = ".txt"
+_CAPTION_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FigureEntry:
+    """A figure of results.
+
+    Attributes:
+        pages: The function that draws it, `MODULE:FUNCTION` beside this file: maps `Results` to a list of
+            `FigurePage`, or raises `MissingDataError`.
+        shows: What it shows.
+        needs: Which results it is drawn from.
+    """
+
+    pages: str
+    shows: str
+    needs: str
+
+    def drawn(self, results: Results) -> list[FigurePage]:
+        """Return its pages; call it, and save them, inside `figure_style()`.
+
+        Raises:
+            MissingDataError: If the results lack what it shows.
+        """
+        module, _, function = self.pages.partition(":")
+        home = importlib.import_module(f".{module}", __package__)
+        return cast("Callable[[Results], list[FigurePage]]", getattr(home, function))(results)
+
+
+FIGURES: dict[str, FigureEntry] = {
+    "localisation": FigureEntry(
+        "localisation:localisation_pages", "box plots of the grid pointing game", "scores of grid_pg"
+    ),
+    "qualitative": FigureEntry(
+        "qualitative:qualitative_pages",
+        "stored stimuli beside all attributions",
+        "examples, which every run keeps",
+    ),
+    "perturbation": FigureEntry(
+        "perturbation:perturbation_pages",
+        "mean curves of deletion, insertion, ROAD, … by family of explainers",
+        "metrics with curves",
+    ),
+    "leaderboard_bars": FigureEntry(
+        "score_bars:score_bar_pages",
+        "means with intervals and chance levels",
+        "scores of energy_pg, pointing_game",
+    ),
+    "agreement": FigureEntry(
+        "agreement:agreement_pages", "rank correlations among metrics", "two metrics with three methods in common"
+    ),
+    "aggatt": FigureEntry("aggatt:aggatt_pages", "mean maps of grids, best to worst", "`bcos-eval aggatt`"),
+}
+
+
+def require_known(names: Iterable[str]) -> None:
+    """Refuse names that no figure has.
+
+    Raises:
+        InputError: With near matches and where all are listed.
+    """
+    for name in names:
+        if name not in FIGURES:
+            raise unknown_name("figure", name, FIGURES)
 
 
 def draw(
-    store: Path, only: Sequence[str], out: Path, *, note: Callable[[str], object] = lambda _: None
+    folders: Sequence[Path], only: Sequence[str], out: Path, *, note: Callable[[str], object] = lambda _: None
 ) -> list[Path]:
-    """Draw figures from stored scores and write each page as PDF and PNG; the same store gives the same bytes.
+    """Draw figures from stored results; write each page as PDF and PNG with its caption as text beside.
+
+    The same results give the same bytes.
 
     Args:
-        store: The folder of a run.
-        only: Names of figures; without names, all that the store has the data for.
+        folders: Folders of results, put together.
+        only: Names of figures; without names, all that there are data for.
         out: Folder for the files.
-        note: Told, a line each, which stored results no figure shows.
+        note: Told, a line each, which stored results no figure shows, and why a figure could not be drawn.
 
     Returns:
         The files written, in the order drawn.
@@ -47,37 +106,44 @@ def draw(
     Raises:
         InputError: If a name is unknown, or a figure that was named, or every figure, lacks its data.
     """
-    for name in only:
-        if name not in FIGURES:
-            raise unknown_name("figure", name, FIGURES)
-    source = StoreReadOnce(store)
-    for text in left_out_notes(source, current_shards(source)[1]):
+    from .style import figure_style, save_figure
+
+    require_known(only)
+    results = Results.unchecked(folders)
+    for text in (*results.board.notes, *results.board.damaged):
         note(text)
+    written = []
     with figure_style():
-        pages = _named_pages(source, only) if only else _possible_pages(source)
-        written = []
+        pages = _named_pages(results, only) if only else _possible_pages(results, note)
         for page in pages:
             for suffix in FORMATS:
-                path = out / f"{page.name}{suffix}"
-                save_figure(page.figure, path)
-                written.append(path)
+                save_figure(page.figure, out / f"{page.name}{suffix}")
+            write_text(out / f"{page.name}{CAPTION_SUFFIX}", textwrap.fill(page.caption, _CAPTION_WIDTH) + "\n")
+            written += [out / f"{page.name}{suffix}" for suffix in (*FORMATS, CAPTION_SUFFIX)]
     return written
 
 
-def _named_pages(store: Store, names: Sequence[str]) -> list[FigurePage]:
-    return [page for name in dict.fromkeys(names) for page in FIGURES[name](store)]
+def _named_pages(results: Results, names: Sequence[str]) -> Iterator[FigurePage]:
+    # All are made before the first is written: a figure that lacks its data leaves no files.
+    yield from [page for name in dict.fromkeys(names) for page in FIGURES[name].drawn(results)]
 
 
-def _possible_pages(store: Store) -> list[FigurePage]:
-    pages: list[FigurePage] = []
-    for make_pages in FIGURES.values():
+def _possible_pages(results: Results, note: Callable[[str], object]) -> Iterator[FigurePage]:
+    """Yield what can be drawn, and say what cannot."""
+    from .panels import MissingDataError
+
+    n_drawn, reasons = 0, []
+    for entry in FIGURES.values():
         try:
-            pages += make_pages(store)
-        except MissingDataError:
-            continue  # Not asked for by name: what can be drawn is drawn.
-    if not pages:
+            for page in entry.drawn(results):
+                n_drawn += 1
+                yield page
+        except MissingDataError as error:
+            reasons.append(f"note: not drawn: {error}")
+    if not n_drawn:
         raise InputError(
-            f"'{store.root}' holds nothing to draw; make scores with "
-            f"`bcos-eval run --model MODEL --metric grid_pg --out {store.root}`."
+            f"'{results.named}' holds nothing to draw; make scores with "
+            f"`bcos-eval run --model MODEL --metric grid_pg --out {results.folders[0]}`."
         )
-    return pages
+    for reason in reasons:
+        note(reason)

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from bcos_eval.reports.methods import method_style, short_names
-from bcos_eval.reports.tables.leaderboard import current_shards, stored_methods, stored_units
+from bcos_eval.reports.methods import method_style, settings_text, short_names
+from bcos_eval.reports.results import Results
+from bcos_eval.reports.tables.leaderboard import stored_methods, stored_units
 from bcos_eval.store.facts import MethodFacts
-from bcos_eval.store.shards import Store
 
 from .panels import (
     FigurePage,
@@ -22,8 +22,10 @@ from .panels import (
     counted,
     first_in_row,
     last_in_row,
+    pages_of,
     panel_figure,
     panels,
+    panels_per_page,
     write_heading,
 )
 from .style import GREY, LIGHTER, SMALL_SIZE, lightened, text_width, write_settings
@@ -37,9 +39,14 @@ _BOX_WIDTH = 0.62
 _PERFECT = 1.0
 # Width of the narrowest panel's axes in inches.
 _LEVEL_ROOM = 2.4
+_CAPTION = (
+    "Grid pointing game: the share of positive attribution inside the target's cell. Boxes reach from the first "
+    "to the third quartile of the cells, lines are medians, whiskers end at the last cell within 1.5 box lengths; "
+    "methods are ordered by their medians. Dashed: a perfect map, and a map that knows nothing."
+)
 
 
-def localisation_pages(store: Store) -> list[FigurePage]:
+def localisation_pages(results: Results) -> list[FigurePage]:
     """Draw a panel for each dataset, model and preset of the grid pointing game.
 
     Boxes reach from the first to the third quartile of the units, the line in them is the median, whiskers end at
@@ -49,26 +56,32 @@ def localisation_pages(store: Store) -> list[FigurePage]:
     Raises:
         MissingDataError: If nothing of the kind is stored.
     """
-    shards = [shard for shard in current_shards(store)[0] if shard.facts.metric.name == _METRIC]
+    shards = [shard for shard in results.shards if shard.facts.metric.name == _METRIC]
     units = stored_units(shards)
     if units.empty or not np.isfinite(units["score"]).any():
         raise MissingDataError(
-            f"figure 'localisation': '{store.root}' holds no scores of {_METRIC}; make them with "
-            f"`bcos-eval run --model MODEL --metric {_METRIC} --out {store.root}`."
+            f"figure 'localisation': '{results.named}' holds no scores of {_METRIC}; make them with "
+            f"`bcos-eval run --model MODEL --metric {_METRIC} --out {results.folders[0]}`."
         )
     drawn = [panel for panel in panels(units) if np.isfinite(panel.units["score"]).any()]
     methods = stored_methods(shards)
     called = short_names(methods.values())
     names = max(text_width(len(name), SMALL_SIZE) for name in called.values())
-    figure, axes = panel_figure(len(drawn), panel_height=_PANEL_HEIGHT + _TILTED * names)
-    for axis, panel in zip(axes, drawn, strict=True):
-        _draw_panel(axis, panel, methods, called)
-    write_settings(figure, called)
-    for axis in first_in_row(axes):
-        axis.set_ylabel("localisation score")
-    for axis in last_in_row(axes):
-        _name_levels(axis)
-    return [FigurePage("localisation", figure)]
+    height = _PANEL_HEIGHT + _TILTED * names
+    per_page, figures = panels_per_page(height), []
+    for start in range(0, len(drawn), per_page):
+        chunk = drawn[start : start + per_page]
+        figure, axes = panel_figure(len(chunk), panel_height=height)
+        for axis, panel in zip(axes, chunk, strict=True):
+            _draw_panel(axis, panel, methods, called)
+        write_settings(figure, called)
+        for axis in first_in_row(axes):
+            axis.set_ylabel("localisation score")
+        for axis in last_in_row(axes):
+            _name_levels(axis)
+        figures.append(figure)
+    settings = settings_text(called)
+    return pages_of("localisation", figures, f"{_CAPTION}{f' {settings}.' if settings else ''}")
 
 
 def scores_by_median(units: pd.DataFrame) -> list[tuple[str, NDArray[np.float64]]]:
@@ -93,7 +106,7 @@ def _draw_panel(
     defined = panel.units[np.isfinite(panel.units["score"])]
     fewest = int(defined.groupby("method")["stimulus"].nunique().min())
     axes.set_xlabel(counted("method", [len(values) for _, values in scores], fewest))
-    write_heading(axes, panel)
+    write_heading(axes, panel.heading, panel.subheading)
 
 
 def _draw_boxes(axes: Axes, methods: Sequence[MethodFacts], scores: Sequence[NDArray[np.float64]]) -> None:

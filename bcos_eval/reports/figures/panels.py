@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.table import FEW_STIMULI
 
-from .style import COLUMN_WIDTH, GREY, PAGE_WIDTH, SMALL_SIZE, TEXT_SIZE, new_figure
+from .style import COLUMN_WIDTH, GREY, PAGE_HEIGHT, PAGE_WIDTH, SMALL_SIZE, TEXT_SIZE, new_figure
 
 PANEL_COLUMNS = ("dataset", "model", "weights", "metric", "preset", "pool")
 
@@ -28,10 +28,24 @@ class MissingDataError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class FigurePage:
-    """A drawn figure and the name of its files, without suffix."""
+    """A drawn figure, the name of its files without suffix, and what is written below it in a paper."""
 
     name: str
     figure: Figure
+    caption: str
+
+
+def pages_of(name: str, figures: Sequence[Figure], caption: str) -> list[FigurePage]:
+    """Return the pages of a figure that takes one or several; from the second on they are numbered."""
+    return [
+        FigurePage(name if number == 1 else f"{name}-{number}", figure, caption)
+        for number, figure in enumerate(figures, 1)
+    ]
+
+
+def panels_per_page(panel_height: float) -> int:
+    """Return how many panels of a height fit on a page, two in a row."""
+    return _MOST_IN_A_ROW * max(1, int(PAGE_HEIGHT / panel_height))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +111,13 @@ def last_in_row(axes: Sequence[Axes]) -> Sequence[Axes]:
     return [axis for number, axis in enumerate(axes, 1) if number % _MOST_IN_A_ROW == 0 or number == len(axes)]
 
 
-def write_heading(axes: Axes, panel: Panel) -> None:
-    """Put the model above the panel and, smaller, the data and the preset below it."""
+def write_heading(axes: Axes, heading: str, subheading: str) -> None:
+    """Put the model above a panel and, smaller, the data and the preset below it."""
     # The title keeps the room free; the texts themselves must not make the layout shrink the panel to their width.
     axes.set_title(" \n ", fontsize=TEXT_SIZE, loc="left", pad=6, linespacing=1.3)
     for text, above, size, colour in (
-        (panel.heading, 5 + 1.3 * SMALL_SIZE, TEXT_SIZE, "black"),
-        (panel.subheading, 4, SMALL_SIZE, GREY),
+        (heading, 5 + 1.3 * SMALL_SIZE, TEXT_SIZE, "black"),
+        (subheading, 4, SMALL_SIZE, GREY),
     ):
         written = axes.annotate(
             text,

@@ -1,144 +1,203 @@
-"""Figure `perturbation`: the probability of the target while pixels are removed in the attribution's order."""
+"""Figure `perturbation`: what a network says along every stored curve, explainers side by side."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import groupby
 
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from bcos_eval.reports.methods import method_order, method_style, short_names
-from bcos_eval.reports.tables.leaderboard import current_shards, shard_labels, stored_methods
-from bcos_eval.statistics.intervals import mean_interval
+from bcos_eval.reports.curves import MeanCurve, mean_curves
+from bcos_eval.reports.methods import FAMILY_NAMES, method_order, method_style, settings_text, short_names
+from bcos_eval.reports.results import Results
 from bcos_eval.store.facts import MethodFacts
-from bcos_eval.store.shards import Store, StoredShard
 
 from .panels import (
-    PANEL_COLUMNS,
     FigurePage,
     MissingDataError,
-    Panel,
     counted,
     first_in_row,
+    pages_of,
     panel_figure,
-    panels,
+    panels_per_page,
     write_heading,
 )
-from .style import write_settings
+from .style import PAGE_HEIGHT, PAGE_WIDTH, SMALL_SIZE, new_figure, write_settings
 
-_METRIC = "pixel_perturbation"
+# More lines in one panel cannot be told apart, whatever their colours: there is a panel per family then.
+MOST_IN_A_PANEL = 8
+# Inches.
 _PANEL_HEIGHT = 2.6
-# CoDA-Nets remove a quarter of the pixels in equal steps; a step less where they do not divide the quarter.
-_LAST_PERCENT = 25.0
-_MOST_WITH_BANDS = 8
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class MeanCurve:
-    """The mean of a method's curves.
-
-    Attributes:
-        percent: Share of the pixels that is removed at each point, in [0, 100], `(T,)`.
-        mean: Mean probability of the target `(T,)`.
-        low: Lower end of the pointwise 95 % interval `(T,)`, NaN where images are too few, see `mean_interval`.
-        high: Upper end.
-        n: Number of curves.
-        n_stimuli: Number of images.
-    """
-
-    percent: Floats
-    mean: Floats
-    low: Floats
-    high: Floats
-    n: int
-    n_stimuli: int
+_SMALL_HEIGHT, _AROUND = 1.35, 0.5
+_LEGEND_LINE, _LEGEND_AROUND = 0.13, 0.15
+_KEY_SIZE = 6.5
+_LINE_WIDTH, _CONTROL_WIDTH = 1.2, 0.8
+_OTHERS = "#DDDDDD"
+_UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def perturbation_pages(store: Store) -> list[FigurePage]:
-    """Draw the mean curves of all methods, a panel for each dataset, model and preset.
+def perturbation_pages(results: Results) -> list[FigurePage]:
+    """Draw the mean curves of each metric and preset that stores them, a page each (more where it is full).
 
-    Bands are pointwise 95 % intervals over images, drawn up to eight methods; more would hide one another. Curves
-    with undefined points are left out, and the axis says how many are shown.
+    With up to eight methods there is a panel per dataset and model, else a row of panels, one for each family of
+    explainers, with the other families' curves in pale grey behind. Bands are pointwise 95 % intervals over
+    images. Curves with undefined points are left out, and the axis says how many are shown.
 
     Raises:
-        MissingDataError: If nothing of the kind is stored.
+        MissingDataError: If no curves are stored.
     """
-    shards = [shard for shard in current_shards(store)[0] if shard.facts.metric.name == _METRIC]
-    units = stored_curves(store, shards)
-    if units.empty:
+    curves = mean_curves(results)
+    if not curves:
         raise MissingDataError(
-            f"figure 'perturbation': '{store.root}' holds no curves of {_METRIC}; make them with "
-            f"`bcos-eval run --model MODEL --metric {_METRIC} --out {store.root}`."
+            f"figure 'perturbation': '{results.named}' holds no curves; make them with "
+            f"`bcos-eval run --model MODEL --metric pixel_deletion --out {results.folders[0]}`."
         )
-    drawn, methods = panels(units), stored_methods(shards)
-    figure, axes = panel_figure(len(drawn), panel_height=_PANEL_HEIGHT)
-    for axis, panel in zip(axes, drawn, strict=True):
-        _draw_panel(axis, panel, methods)
-    for axis in first_in_row(axes):
-        axis.set_ylabel("mean probability of target")
+    pages = []
+    ordered = sorted(curves, key=lambda one: (one.labels["metric"], one.labels["preset"], one.part))
+    for (metric, preset), of_metric in groupby(
+        ordered, key=lambda one: (one.labels["metric"], one.labels["preset"])
+    ):
+        own = list(of_metric)
+        panels = [list(same) for _, same in groupby(sorted(own, key=_panel_key), key=_panel_key)]
+        many = max(len(panel) for panel in panels) > MOST_IN_A_PANEL
+        figures = _family_figures(panels) if many else _panel_figures(panels)
+        name = _UNSAFE_IN_FILE_NAME.sub("_", f"perturbation-{metric}-{preset}")
+        pages += pages_of(name, figures, _caption(own, many))
+    return pages
+
+
+def _panel_key(curve: MeanCurve) -> tuple[str, ...]:
+    labels = curve.labels
+    return labels["dataset"], labels["model"], labels["weights"], labels["pool"], curve.part
+
+
+def _heading(panel: Sequence[MeanCurve]) -> tuple[str, str]:
+    labels = panel[0].labels
+    return labels["model"], f"{labels['dataset']}, {panel[0].metric}"
+
+
+def _caption(curves: Sequence[MeanCurve], many: bool) -> str:
+    first = curves[0]
+    behind = "One panel per family of explainers, the others in grey behind. " if many else ""
+    bands = "" if many else " Bands: pointwise 95 % intervals over images."
+    settings = settings_text(one.method for one in curves)
+    return (
+        f"{first.labels['metric']}/{first.labels['preset']}: mean {first.axes.y} against {first.axes.x}. "
+        f"{behind}Images with an undefined point are left out.{bands}{f' {settings}.' if settings else ''}"
+    )
+
+
+def _panel_figures(panels: Sequence[Sequence[MeanCurve]]) -> list[Figure]:
+    figures = []
+    for chunk in _chunks(panels, panels_per_page(_PANEL_HEIGHT)):
+        figure, axes = panel_figure(len(chunk), panel_height=_PANEL_HEIGHT)
+        for axis, panel in zip(axes, chunk, strict=True):
+            _draw_lines(axis, panel, banded=True)
+            axis.set_xlabel(
+                counted(panel[0].axes.x, [one.n for one in panel], min(one.n_stimuli for one in panel))
+            )
+            write_heading(axis, *_heading(panel))
+        for axis in first_in_row(axes):
+            axis.set_ylabel(f"mean {chunk[0][0].axes.y}")
+        _share_limits(axes, chunk)
+        _add_legend(figure, axes, method_order({one.method for panel in chunk for one in panel}))
+        figures.append(figure)
+    return figures
+
+
+def _add_legend(figure: Figure, axes: Sequence[Axes], methods: Sequence[MethodFacts]) -> None:
+    handles = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    n_columns = min(len(methods), int(figure.get_size_inches()[0] / 1.1))
+    names = list(short_names(methods).values())
+    figure.legend([handles[one.label] for one in methods], names, loc="outside lower center", ncols=n_columns)
+    write_settings(figure, methods)
+
+
+def _family_figures(panels: Sequence[Sequence[MeanCurve]]) -> list[Figure]:
+    """Return pages with a row of small panels for each dataset and model, a column for each family."""
+    methods = method_order({curve.method for panel in panels for curve in panel})
+    families = {
+        name: [method for method in methods if method_style(method).family == name] for name in FAMILY_NAMES
+    }
+    shown = {name: own for name, own in families.items() if own}
+    legend = _LEGEND_LINE * max(map(len, shown.values())) + _LEGEND_AROUND
+    figures = []
+    for chunk in _chunks(panels, max(1, int((PAGE_HEIGHT - legend - _AROUND) / _SMALL_HEIGHT))):
+        heights = [*[_SMALL_HEIGHT] * len(chunk), legend]
+        figure = new_figure(PAGE_WIDTH, sum(heights) + _AROUND)
+        grid = figure.add_gridspec(len(heights), len(shown), height_ratios=heights)
+        axes = []
+        for row, panel in enumerate(chunk):
+            for column, (family, own) in enumerate(shown.items()):
+                axis = figure.add_subplot(grid[row, column])
+                _draw_family(axis, panel, own)
+                axis.tick_params(labelleft=column == 0, labelbottom=row == len(chunk) - 1, length=2)
+                if row == 0:
+                    axis.set_title(FAMILY_NAMES[family], fontsize=SMALL_SIZE, loc="left")
+                if column == 0:
+                    axis.set_ylabel(_row_label(panel), fontsize=SMALL_SIZE)
+                axes.append(axis)
+        for column, own in enumerate(shown.values()):
+            _add_key(figure.add_subplot(grid[-1, column]), own, short_names(methods))
+        _share_limits(axes, chunk)
+        counts, fewest = (
+            [one.n for panel in chunk for one in panel],
+            min(one.n_stimuli for panel in chunk for one in panel),
+        )
+        figure.supylabel(f"mean {chunk[0][0].axes.y}", fontsize=SMALL_SIZE)
+        figure.supxlabel(counted(chunk[0][0].axes.x, counts, fewest), fontsize=SMALL_SIZE)
+        figures.append(figure)
+    return figures
+
+
+def _draw_family(axes: Axes, panel: Sequence[MeanCurve], methods: Sequence[MethodFacts]) -> None:
+    for curve in panel:
+        if curve.method not in methods:
+            axes.plot(curve.x, curve.mean, color=_OTHERS, linewidth=0.5, zorder=0)
+    _draw_lines(axes, [one for one in panel if one.method in methods], banded=False)
+    axes.set_xlim(panel[0].x[0], panel[0].x[-1])
+
+
+def _add_key(axes: Axes, methods: Sequence[MethodFacts], called: Mapping[MethodFacts, str]) -> None:
+    """Write the names of a family's methods beside their lines, where there is no panel."""
+    axes.set_axis_off()
+    lines = [
+        axes.plot([], [], color=method_style(method).colour, linestyle=method_style(method).line)[0]
+        for method in methods
+    ]
+    names = [called[method] for method in methods]
+    axes.legend(lines, names, loc="upper left", borderaxespad=0, handlelength=1.8, fontsize=_KEY_SIZE)
+
+
+def _row_label(panel: Sequence[MeanCurve]) -> str:
+    labels = panel[0].labels
+    part = f"\n{panel[0].part}" if panel[0].part else ""
+    return f"{labels['model']}\n{labels['dataset']}{part}"
+
+
+def _draw_lines(axes: Axes, curves: Sequence[MeanCurve], *, banded: bool) -> None:
+    by_method = {curve.method: curve for curve in curves}
+    for method in method_order(by_method):
+        curve, style = by_method[method], method_style(method)
+        width = _CONTROL_WIDTH if method.is_control else _LINE_WIDTH
+        axes.plot(
+            curve.x, curve.mean, color=style.colour, linestyle=style.line, linewidth=width, label=method.label
+        )
+        if banded:
+            axes.fill_between(*curve.band(), color=style.colour, alpha=0.15, linewidth=0)
+    if curves:
+        axes.set_xlim(curves[0].x[0], curves[0].x[-1])
+
+
+def _share_limits(axes: Sequence[Axes], panels: Sequence[Sequence[MeanCurve]]) -> None:
+    lowest = min(float(curve.mean.min()) for panel in panels for curve in panel)
+    low = 0.0 if lowest >= 0 else min(axis.get_ylim()[0] for axis in axes)
     top = max(axis.get_ylim()[1] for axis in axes)
     for axis in axes:
-        axis.set_ylim(0, top)
-    _add_legend(figure, axes, methods)
-    return [FigurePage("perturbation", figure)]
+        axis.set_ylim(low, top)
 
 
-def stored_curves(store: Store, shards: Sequence[StoredShard]) -> pd.DataFrame:
-    """Return the distinct, finite curves of some shards: labels, `stimulus, target, unit, curve`."""
-    labels = {shard.facts.address.cell: _labels(shard) for shard in shards}
-    curves = store.curves([shard.facts.address for shard in shards])
-    curves = curves.drop_duplicates(["cell", "stimulus", "unit"])
-    finite = np.array([np.isfinite(curve).all() for curve in curves["curve"]], dtype=bool)
-    curves = curves[finite]
-    columns = [*PANEL_COLUMNS, "method"]
-    return curves.assign(**{c: [labels[cell][c] for cell in curves["cell"]] for c in columns})
-
-
-def mean_curve(curves: pd.DataFrame) -> MeanCurve:
-    """Return the mean of one method's curves with its band."""
-    by_image = curves.sort_values(["stimulus", "unit"]).groupby("stimulus")["curve"]
-    values = np.stack([np.stack(list(own)).mean(0) for _, own in by_image])
-    # Probabilities, one curve per image.
-    ends = [mean_interval(at_point, range(len(values)), low=0, high=1) for at_point in values.T]
-    low, high = np.array(ends, dtype=np.float64).T
-    percent = np.linspace(0, _LAST_PERCENT, values.shape[1])
-    return MeanCurve(percent, values.mean(0), low, high, len(curves), len(values))
-
-
-def _labels(shard: StoredShard) -> Mapping[str, str]:
-    labels = shard_labels(shard)
-    return {column: labels[column] for column in (*PANEL_COLUMNS, "method")}
-
-
-def _draw_panel(axes: Axes, panel: Panel, methods: Mapping[str, MethodFacts]) -> None:
-    counts, stimuli = [], []
-    drawn = method_order(methods[label] for label in panel.units["method"].unique())
-    for method in drawn:
-        curve = mean_curve(panel.units[panel.units["method"] == method.label])
-        style = method_style(method)
-        axes.plot(curve.percent, curve.mean, color=style.colour, linestyle=style.line, label=method.label)
-        if len(drawn) <= _MOST_WITH_BANDS:
-            axes.fill_between(curve.percent, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
-        counts.append(curve.n)
-        stimuli.append(curve.n_stimuli)
-    axes.set_xlabel(counted("pixels removed in %", counts, min(stimuli)))
-    axes.set_xlim(0, _LAST_PERCENT)
-    write_heading(axes, panel)
-
-
-def _add_legend(figure: Figure, axes: Sequence[Axes], methods: Mapping[str, MethodFacts]) -> None:
-    handles = {
-        label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    drawn = method_order(methods[label] for label in handles)
-    width = figure.get_size_inches()[0]
-    n_columns = min(len(drawn), int(width / 1.1))
-    names = list(short_names(drawn).values())
-    figure.legend([handles[one.label] for one in drawn], names, loc="outside lower center", ncols=n_columns)
-    write_settings(figure, drawn)
+def _chunks(panels: Sequence[Sequence[MeanCurve]], size: int) -> list[Sequence[Sequence[MeanCurve]]]:
+    return [panels[start : start + size] for start in range(0, len(panels), size)]

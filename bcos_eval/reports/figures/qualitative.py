@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from bcos_eval.store.examples import Examples, load_examples
-from bcos_eval.store.shards import Store
+from bcos_eval.reports.results import Results
+from bcos_eval.store.examples import Examples
 
 from .explanation_sheet import ExplanationRow, explanation_sheet
 from .panels import FigurePage, MissingDataError
@@ -14,29 +14,33 @@ from .panels import FigurePage, MissingDataError
 _SINGLE = "single"
 # Rows of each kind of stimulus, so that a sheet fits a page.
 _MOST_ROWS = 4
+_CAPTION = (
+    "Attributions of stored stimuli: red speaks for the named class, blue against it, each map on a scale of its "
+    "own that ends at the 99.5th percentile of its absolute value. The region of the class is outlined."
+)
 
 # Id, position of the target, and pixels: grids of another run may have the same id.
 _RowKey = tuple[str, int, bytes]
 
 
-def qualitative_pages(store: Store) -> list[FigurePage]:
+def qualitative_pages(results: Results) -> list[FigurePage]:
     """Draw a page for each dataset, model and weights: single images first, then grids, one row per target.
 
     Raises:
         MissingDataError: If no examples are stored.
         InputError: If a file of examples is damaged.
     """
-    examples = load_examples(store.root)
+    examples = results.examples
     if not examples:
         raise MissingDataError(
-            f"figure 'qualitative': '{store.root}' holds no examples; make them with "
-            f"`bcos-eval run --model MODEL --metric grid_pg --out {store.root}`."
+            f"figure 'qualitative': '{results.named}' holds no examples; make them with "
+            f"`bcos-eval run --model MODEL --metric grid_pg --out {results.folders[0]}`."
         )
     networks = {_network(one) for one in examples}
     pages = []
     for network in sorted(networks):
         own = [one for one in examples if _network(one) == network]
-        pages.append(FigurePage(_page_name(network, networks), explanation_sheet(example_rows(own))))
+        pages.append(FigurePage(_page_name(network, networks), explanation_sheet(example_rows(own)), _CAPTION))
     return pages
 
 

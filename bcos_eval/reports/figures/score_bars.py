@@ -8,18 +8,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bcos_eval.reports.methods import method_style, short_names
-from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard_rows, stored_methods
+from bcos_eval.reports.methods import method_style, settings_text, short_names
+from bcos_eval.reports.results import Results
+from bcos_eval.reports.tables.leaderboard import stored_methods
 from bcos_eval.store.facts import MethodFacts
-from bcos_eval.store.shards import Store
 
 from .panels import (
     FigurePage,
     MissingDataError,
     Panel,
     counted,
+    pages_of,
     panel_figure,
     panels,
+    panels_per_page,
     write_heading,
 )
 from .style import GREY, LIGHTER, lightened, write_settings
@@ -28,9 +30,13 @@ _METRICS = ("energy_pg", "pointing_game")
 _HEIGHT_OF_BAR = 0.125
 _HEIGHT_AROUND = 0.9
 _BAR_WIDTH = 0.7
+_CAPTION = (
+    "Mean scores on the objects' boxes or masks, best first, with 95 % intervals over images. Dashed: the mean "
+    "chance level of the same units."
+)
 
 
-def score_bar_pages(store: Store) -> list[FigurePage]:
+def score_bar_pages(results: Results) -> list[FigurePage]:
     """Draw a panel for each dataset, model and preset of the energy pointing game and the pointing game.
 
     Bars are the means of the leaderboard, best first, whiskers their 95 % intervals, dashed marks the mean chance
@@ -39,23 +45,30 @@ def score_bar_pages(store: Store) -> list[FigurePage]:
     Raises:
         MissingDataError: If nothing of the kind is stored.
     """
-    shards = [shard for shard in current_shards(store)[0] if shard.facts.metric.name in _METRICS]
-    table = pd.DataFrame([row for row in leaderboard_rows(shards) if row["n"]])
+    shards = [shard for shard in results.shards if shard.facts.metric.name in _METRICS]
+    table = pd.DataFrame([row for row in results.rows if row["metric"] in _METRICS and row["n"]])
     if table.empty:
         raise MissingDataError(
-            f"figure 'leaderboard_bars': '{store.root}' holds no scores of {' or '.join(_METRICS)}; make them "
-            f"with `bcos-eval run --model MODEL --metric {','.join(_METRICS)} --out {store.root}`."
+            f"figure 'leaderboard_bars': '{results.named}' holds no scores of {' or '.join(_METRICS)}; make them "
+            f"with `bcos-eval run --model MODEL --metric {','.join(_METRICS)} --out {results.folders[0]}`."
         )
     known = stored_methods(shards)
     drawn, methods = panels(table), {label: known[label] for label in table["method"]}
     called = short_names(methods.values())
     most = max(len(panel.units) for panel in drawn)
-    figure, axes = panel_figure(len(drawn), panel_height=_HEIGHT_AROUND + _HEIGHT_OF_BAR * most)
-    for axis, panel in zip(axes, drawn, strict=True):
-        _draw_panel(axis, panel, methods, called)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=1.2)
-    write_settings(figure, called)
-    return [FigurePage("leaderboard_bars", figure)]
+    height = _HEIGHT_AROUND + _HEIGHT_OF_BAR * most
+    per_page, figures = panels_per_page(height), []
+    for start in range(0, len(drawn), per_page):
+        chunk = drawn[start : start + per_page]
+        figure, axes = panel_figure(len(chunk), panel_height=height)
+        for axis, panel in zip(axes, chunk, strict=True):
+            _draw_panel(axis, panel, methods, called)
+        handles = axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=2, handlelength=1.2)
+        write_settings(figure, called)
+        figures.append(figure)
+    settings = settings_text(called)
+    return pages_of("leaderboard_bars", figures, f"{_CAPTION}{f' {settings}.' if settings else ''}")
 
 
 def _draw_panel(
@@ -81,7 +94,7 @@ def _draw_panel(
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel(counted("mean score", rows["n"].tolist(), int(rows["n_stimuli"].min())))
-    write_heading(axes, panel)
+    write_heading(axes, panel.heading, panel.subheading)
 
 
 def _draw_intervals(axes: Axes, rows: pd.DataFrame, positions: np.ndarray) -> None:

@@ -21,6 +21,8 @@ from bcos_eval.store.facts import MethodFacts
 # Inches: one column and the full width of a two-column paper.
 COLUMN_WIDTH = 3.3
 PAGE_WIDTH = 6.9
+# No figure is higher, so that its caption still fits below it.
+PAGE_HEIGHT = 9.0
 PNG_DPI = 300
 
 SMALL_SIZE = 7

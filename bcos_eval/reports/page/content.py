@@ -15,6 +15,7 @@ from PIL import Image
 
 from bcos_eval.errors import InputError
 from bcos_eval.reports.comparison.standings import Standings, labels_of
+from bcos_eval.reports.curves import mean_curves
 from bcos_eval.reports.methods import method_style, order_key
 from bcos_eval.reports.results import Results
 from bcos_eval.reports.tables.leaderboard import stored_methods
@@ -106,31 +107,22 @@ def _ranks(standings: Standings, names: Mapping[tuple[str, str, str], str]) -> l
 
 def _curves(results: Results, names: Mapping[tuple[str, str, str], str]) -> Iterator[Plain]:
     """Yield the mean curve of every model, method and metric that has one."""
-    shards = [shard for shard in results.shards if shard.has_curves is not False]
-    by_cell = {shard.facts.address.cell: shard for shard in shards}
     try:
-        stored = results.curves(shards)
+        curves = mean_curves(results)
     except InputError:
         return  # named in the notes of the table already
-    for cell, own in stored.groupby("cell", sort=True):
-        shard = by_cell[str(cell)]
-        lengths = {len(curve) for curve in own["curve"]}
-        if len(lengths) != 1:
-            continue  # images of several sizes have steps of their own
-        values = np.stack([np.asarray(curve, dtype=np.float64) for curve in own["curve"]])
-        finite = np.isfinite(values).all(1)
-        if not finite.any() or values.shape[1] < 3:
-            continue
-        labels = {column: str(shard.table[column][0]) for column in ("dataset", "model", "weights")}
-        places = np.unique(np.linspace(0, values.shape[1] - 1, _CURVE_POINTS).round().astype(int))
+    for curve in curves:
+        places = np.unique(np.linspace(0, len(curve.x) - 1, _CURVE_POINTS).round().astype(int))
+        labels = curve.labels
         yield {
             "dataset": labels["dataset"],
             "model": names.get((labels["dataset"], labels["model"], labels["weights"]), labels["model"]),
-            "method": shard.facts.method.label,
-            "metric": f"{shard.facts.metric.name}/{shard.facts.metric.preset_label}",
-            "x": [rounded(place / (values.shape[1] - 1)) for place in places],
-            "y": [rounded(value) for value in values[finite].mean(0)[places]],
-            "n": int(finite.sum()),
+            "method": curve.method.label,
+            "metric": curve.metric,
+            "axis": curve.axes.x,
+            "x": [rounded(value) for value in curve.x[places]],
+            "y": [rounded(value) for value in curve.mean[places]],
+            "n": curve.n,
         }
 
 

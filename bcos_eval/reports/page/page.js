@@ -247,12 +247,15 @@
       lines.sort((a, b) => byMethod(a.method, b.method));
       const height = 230 + Math.ceil(lines.length / 3) * 15;
       return panel(title, 420, height, (svg) => {
-        const x = scale(0, 1, 36, 410), y = scale(low, high, 196, 8);
+        const [start, end] = [lines[0].x[0], lines[0].x[lines[0].x.length - 1]];
+        const x = scale(start, end, 36, 410), y = scale(low, high, 196, 8);
         for (const tick of [low, (low + high) / 2, high]) {
           svg.append(drawn("line", { x1: 36, x2: 410, y1: y(tick), y2: y(tick), class: "faint" }));
           svg.append(drawn("text", { x: 32, y: y(tick) + 4, "text-anchor": "end" }, tick.toFixed(2)));
         }
-        svg.append(drawn("text", { x: 220, y: 214, "text-anchor": "middle" }, "share of the curve's steps"));
+        svg.append(drawn("text", { x: 36, y: 214 }, String(start)));
+        svg.append(drawn("text", { x: 410, y: 214, "text-anchor": "end" }, String(end)));
+        svg.append(drawn("text", { x: 220, y: 214, "text-anchor": "middle" }, lines[0].axis));
         lines.forEach((line, place) => {
           const points = line.x.map((at, index) => `${x(at).toFixed(1)},${y(line.y[index]).toFixed(1)}`).join(" ");
           const look = { stroke: style(line.method).colour, "stroke-dasharray": dashes[style(line.method).line] || "", "stroke-width": 1.8, fill: "none" };

@@ -8,14 +8,14 @@ import pytest
 from bcos_eval.reports.figures.aggatt import aggatt_pages, shared_limit
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.style import figure_style
-from bcos_eval.store.shards import Store
+from bcos_eval.reports.results import Results
 
 N_BINS = 6
 
 
 def pages(make):
     with figure_style():
-        drawn = aggatt_pages(Store(make.root))
+        drawn = aggatt_pages(Results.unchecked([make.root]))
         for page in drawn:
             page.figure.draw_without_rendering()
     return {page.name: page.figure for page in drawn}
@@ -93,4 +93,4 @@ def test_nothing_stored_says_what_to_do(make):
         f"--model MODEL --metric difull --out {make.root}`."
     )
     with pytest.raises(MissingDataError, match=f"^{re.escape(message)}$"):
-        aggatt_pages(Store(make.root))
+        aggatt_pages(Results.unchecked([make.root]))

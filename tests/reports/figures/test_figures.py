@@ -31,13 +31,15 @@ def store(make):
 PAGES = {name: name for name in FIGURES} | {
     name: f"{name}-shapes-bcos_resnet18" for name in ("qualitative", "agreement")
 }
+PAGES["perturbation"] = "perturbation-pixel_perturbation-coda"
 PAGES["aggatt"] = "aggatt-shapes-bcos_resnet18-difull_rao2022-grid2x2-rao2022-difull"
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_becomes_a_pdf_and_a_png_with_the_same_bytes_each_time(store, tmp_path, name):
-    first, second = (draw(store, [name], tmp_path / folder) for folder in ("a", "b"))
-    assert first == [tmp_path / "a" / f"{PAGES[name]}{suffix}" for suffix in (".pdf", ".png")]
+    first, second = (draw([store], [name], tmp_path / folder) for folder in ("a", "b"))
+    assert first == [tmp_path / "a" / f"{PAGES[name]}{suffix}" for suffix in (".pdf", ".png", ".txt")]
+    assert first[2].read_text().endswith(".\n")
     assert sorted((tmp_path / "a").iterdir()) == first
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
@@ -46,20 +48,20 @@ def test_a_figure_becomes_a_pdf_and_a_png_with_the_same_bytes_each_time(store, t
 def test_another_process_and_other_settings_of_the_user_give_the_same_bytes(store, tmp_path):
     program = (
         "import matplotlib; matplotlib.rcParams.update({'font.size': 20, 'lines.linewidth': 9}); "
-        "import sys; from pathlib import Path; from bcos_eval.reports.figures import draw; "
-        "draw(Path(sys.argv[1]), [], Path(sys.argv[2]))"
+        "import sys; from pathlib import Path; from bcos_eval.reports.figures.figures import draw; "
+        "draw([Path(sys.argv[1])], [], Path(sys.argv[2]))"
     )
     for seed in ("1", "2"):
         subprocess.run(
             [sys.executable, "-c", program, store, tmp_path / seed], check=True, env={"PYTHONHASHSEED": seed}
         )
-    for path in draw(store, [], tmp_path / "here"):
+    for path in draw([store], [], tmp_path / "here"):
         assert path.read_bytes() == (tmp_path / "1" / path.name).read_bytes()
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
 
 
 def test_pdfs_embed_their_fonts_as_type_42_and_carry_no_date(store, tmp_path):
-    pdf, png = draw(store, ["localisation"], tmp_path)
+    pdf, png, _ = draw([store], ["localisation"], tmp_path)
     content = pdf.read_bytes()
     assert b"/CIDFontType2" in content
     assert b"/FontFile2" in content
@@ -70,24 +72,30 @@ def test_pdfs_embed_their_fonts_as_type_42_and_carry_no_date(store, tmp_path):
 
 
 def test_named_figures_are_drawn_once_each_in_the_order_given(store, tmp_path):
-    written = draw(store, ["perturbation", "localisation", "perturbation"], tmp_path)
+    written = draw([store], ["perturbation", "localisation", "perturbation"], tmp_path)
     assert [path.name for path in written] == [
-        "perturbation.pdf",
-        "perturbation.png",
-        "localisation.pdf",
-        "localisation.png",
+        *(f"perturbation-pixel_perturbation-coda{suffix}" for suffix in (".pdf", ".png", ".txt")),
+        *(f"localisation{suffix}" for suffix in (".pdf", ".png", ".txt")),
     ]
 
 
 def test_without_names_what_has_no_data_is_left_out(make, tmp_path):
     make.units([0.5, 0.6])
-    assert [path.name for path in draw(make.root, [], tmp_path / "f")] == ["localisation.pdf", "localisation.png"]
+    notes = []
+    written = draw([make.root], [], tmp_path / "f", note=notes.append)
+    assert [path.name for path in written] == ["localisation.pdf", "localisation.png", "localisation.txt"]
+    # What could not be drawn is said with its reason.
+    assert len(notes) == len(FIGURES) - 1
+    assert notes[1] == (
+        f"note: not drawn: figure 'perturbation': '{make.root}' holds no curves; make them with "
+        f"`bcos-eval run --model MODEL --metric pixel_deletion --out {make.root}`."
+    )
 
 
 def test_a_named_figure_without_data_is_an_error_and_nothing_is_written(make, tmp_path):
     make.units([0.5, 0.6])
     with pytest.raises(MissingDataError):
-        draw(make.root, ["localisation", "perturbation"], tmp_path / "f")
+        draw([make.root], ["localisation", "perturbation"], tmp_path / "f")
     assert not (tmp_path / "f").exists()
 
 
@@ -95,7 +103,7 @@ def test_an_unknown_name_gets_near_matches(make, tmp_path):
     with pytest.raises(
         InputError, match=r"^unknown figure 'localization'; did you mean localisation or qualitative\?$"
     ):
-        draw(make.root, ["localization"], tmp_path)
+        draw([make.root], ["localization"], tmp_path)
 
 
 def test_an_empty_store_says_what_to_run(make, tmp_path):
@@ -104,11 +112,11 @@ def test_an_empty_store_says_what_to_run(make, tmp_path):
         f"`bcos-eval run --model MODEL --metric grid_pg --out {make.root}`."
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        draw(make.root, [], tmp_path)
+        draw([make.root], [], tmp_path)
 
 
 def test_matplotlib_is_left_as_it_was(store, tmp_path):
     before = dict(mpl.rcParams)
-    draw(store, ["localisation"], tmp_path)
+    draw([store], ["localisation"], tmp_path)
     assert dict(mpl.rcParams) == before
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()

@@ -9,15 +9,15 @@ from bcos_eval.reports.figures.localisation import localisation_pages
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.style import figure_style
 from bcos_eval.reports.methods import method_style
+from bcos_eval.reports.results import Results
 from bcos_eval.store.facts import method_of_old_label
-from bcos_eval.store.shards import Store
 
 RNG = np.random.default_rng(0)
 
 
 def drawn_axes(make):
     with figure_style():
-        (page,) = localisation_pages(Store(make.root))
+        (page,) = localisation_pages(Results.unchecked([make.root]))
         page.figure.draw_without_rendering()
     assert page.name == "localisation"
     return page.figure.axes
@@ -127,4 +127,4 @@ def test_a_store_without_scores_says_how_to_make_them(make, scores):
         f"`bcos-eval run --model MODEL --metric grid_pg --out {make.root}`."
     )
     with pytest.raises(MissingDataError, match=f"^{re.escape(message)}$"):
-        localisation_pages(Store(make.root))
+        localisation_pages(Results.unchecked([make.root]))

@@ -5,17 +5,14 @@ import re
 import numpy as np
 import pytest
 
+from bcos_eval.reports.curves import mean_curves
 from bcos_eval.reports.figures.panels import MissingDataError
-from bcos_eval.reports.figures.perturbation import (
-    mean_curve,
-    perturbation_pages,
-    stored_curves,
-)
-from bcos_eval.reports.figures.style import figure_style
+from bcos_eval.reports.figures.perturbation import MOST_IN_A_PANEL, perturbation_pages
+from bcos_eval.reports.figures.style import PAGE_HEIGHT, figure_style
 from bcos_eval.reports.methods import method_style
+from bcos_eval.reports.results import Results
 from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.store.facts import method_of_old_label
-from bcos_eval.store.shards import Store
 
 RNG = np.random.default_rng(0)
 LABELS = {"metric": "pixel_perturbation", "preset": "coda"}
@@ -27,7 +24,7 @@ def add_curves(make, curves, **labels):
 
 def drawn_figure(make):
     with figure_style():
-        (page,) = perturbation_pages(Store(make.root))
+        (page,) = perturbation_pages(Results.unchecked([make.root]))
         page.figure.draw_without_rendering()
     return page.figure
 
@@ -47,10 +44,11 @@ def test_lines_are_the_means_of_the_stored_curves(make):
 def test_the_band_is_the_interval_of_each_point(make):
     curves = RNG.random((12, 5))
     add_curves(make, curves)
-    curve = mean_curve(stored_curves(Store(make.root), list(Store(make.root).shards())))
+    (curve,) = mean_curves(Results.of([make.root]))
+    _, low, high = curve.band()
     for point in range(5):
         expected = mean_interval(curves[:, point], range(12), low=0, high=1)
-        assert (curve.low[point], curve.high[point]) == pytest.approx(expected, abs=1e-9)
+        assert (low[point], high[point]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_band_is_filled_between_its_ends(make):
@@ -66,10 +64,9 @@ def test_the_band_is_filled_between_its_ends(make):
 
 def test_one_image_has_a_mean_and_no_band(make):
     add_curves(make, np.array([[0.9, 0.5, 0.1]]))
-    curve = mean_curve(stored_curves(Store(make.root), list(Store(make.root).shards())))
+    (curve,) = mean_curves(Results.of([make.root]))
     assert curve.mean.tolist() == [0.9, 0.5, 0.1]
-    assert np.isnan(curve.low).all()
-    assert np.isnan(curve.high).all()
+    assert np.isnan(curve.band()[1:]).all()
     drawn_figure(make)
 
 
@@ -92,16 +89,61 @@ def test_panels_share_the_vertical_axis_and_one_legend(make):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["bcos", "lime"]
 
 
-def test_other_metrics_with_curves_are_not_drawn(make):
-    make.units([0.5], curves=[[0.5, 0.5]], metric="pixel_deletion", preset="default")
-    with pytest.raises(MissingDataError):
-        perturbation_pages(Store(make.root))
+def test_every_metric_that_states_its_curves_has_a_page(make):
+    make.units([0.5], curves=[[0.5, 0.4, 0.3]], metric="pixel_deletion", preset="default")
+    make.units([0.5], curves=[[0.5, 0.4, 0.3]], metric="incremental_deletion", preset="default")
+    make.units([0.5], curves=[[0.5, 0.4, 0.3]], metric="of_the_users_own", preset="default")
+    make.units([0.5], curves=[[0.9] * 9 + [0.2] * 9], metric="road", preset="default")
+    with figure_style():
+        pages = perturbation_pages(Results.of([make.root]))
+    assert [page.name for page in pages] == [
+        "perturbation-incremental_deletion-default",
+        "perturbation-pixel_deletion-default",
+        "perturbation-road-default",
+    ]
+    assert [axis.get_xlabel().partition(" (")[0] for page in pages for axis in page.figure.axes] == (
+        ["pixels removed in %"] * 4
+    )
+    ends = [axis.get_xlim() for page in pages for axis in page.figure.axes]
+    assert ends == [(0, 96.875), (0, 100), (10, 90), (10, 90)]
+    # ROAD stores the curves of both orders, one after the other.
+    assert [axis.get_lines()[0].get_ydata().tolist() for axis in pages[2].figure.axes] == [[0.9] * 9, [0.2] * 9]
+
+
+def test_more_methods_than_a_panel_can_show_have_a_panel_per_family(make):
+    methods = ["bcos", "gradcam", "lime", "grad", "ixg", "intgrad", "smoothgrad", "gb", "random"]
+    assert len(methods) > MOST_IN_A_PANEL
+    for method in methods:
+        add_curves(make, RNG.random((3, 5)), method=method, is_control=method == "random")
+    figure = drawn_figure(make)
+    titled = [axis for axis in figure.axes if axis.get_title(loc="left")]
+    assert [axis.get_title(loc="left") for axis in titled] == [
+        "B-cos", "gradients", "activation maps", "perturbations", "controls",
+    ]  # fmt: skip
+    own = [line.get_label() for line in titled[1].get_lines() if not line.get_label().startswith("_")]
+    assert own == ["grad", "ixg", "intgrad", "smoothgrad", "gb"] or set(own) == set(methods[3:8])
+    # The others are there too, in grey.
+    assert all(len(axis.get_lines()) == len(methods) for axis in titled)
+    assert figure.get_figheight() <= PAGE_HEIGHT
+
+
+def test_many_models_take_several_pages(make):
+    for number in range(9):
+        add_curves(make, RNG.random((3, 5)), model=f"m{number}")
+    with figure_style():
+        pages = perturbation_pages(Results.of([make.root]))
+    assert [page.name for page in pages] == [
+        "perturbation-pixel_perturbation-coda",
+        "perturbation-pixel_perturbation-coda-2",
+    ]
+    assert sum(len(page.figure.axes) for page in pages) == 9
+    assert all(page.figure.get_figheight() <= PAGE_HEIGHT for page in pages)
 
 
 def test_a_store_without_curves_says_how_to_make_them(make):
     message = (
-        f"figure 'perturbation': '{make.root}' holds no curves of pixel_perturbation; make them with "
-        f"`bcos-eval run --model MODEL --metric pixel_perturbation --out {make.root}`."
+        f"figure 'perturbation': '{make.root}' holds no curves; make them with "
+        f"`bcos-eval run --model MODEL --metric pixel_deletion --out {make.root}`."
     )
     with pytest.raises(MissingDataError, match=f"^{re.escape(message)}$"):
-        perturbation_pages(Store(make.root))
+        perturbation_pages(Results.unchecked([make.root]))

@@ -9,9 +9,9 @@ import torch
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.qualitative import example_rows, qualitative_pages
 from bcos_eval.reports.figures.style import figure_style
+from bcos_eval.reports.results import Results
 from bcos_eval.store.arrays import load_arrays, save_arrays
 from bcos_eval.store.examples import load_examples
-from bcos_eval.store.shards import Store
 
 SIDE = 8
 
@@ -22,7 +22,7 @@ def maps_of(n, k, value):
 
 def pages(make):
     with figure_style():
-        return qualitative_pages(Store(make.root))
+        return qualitative_pages(Results.unchecked([make.root]))
 
 
 def test_single_images_come_first_and_each_row_holds_the_maps_of_all_methods(make):

@@ -9,6 +9,7 @@ import pytest
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.score_bars import score_bar_pages
 from bcos_eval.reports.figures.style import figure_style
+from bcos_eval.reports.results import Results
 from bcos_eval.reports.tables.leaderboard import leaderboard
 from bcos_eval.store.shards import Store
 
@@ -18,7 +19,7 @@ LABELS = {"metric": "energy_pg", "preset": "model_guidance"}
 
 def drawn_axes(make):
     with figure_style():
-        (page,) = score_bar_pages(Store(make.root))
+        (page,) = score_bar_pages(Results.unchecked([make.root]))
         page.figure.draw_without_rendering()
     return page.figure.axes
 
@@ -62,4 +63,4 @@ def test_a_store_without_scores_says_how_to_make_them(make):
         f"with `bcos-eval run --model MODEL --metric energy_pg,pointing_game --out {make.root}`."
     )
     with pytest.raises(MissingDataError, match=f"^{re.escape(message)}$"):
-        score_bar_pages(Store(make.root))
+        score_bar_pages(Results.unchecked([make.root]))
