@@ -45,7 +45,21 @@ from .parameter_types import SEED, device_option
 @click.option(
     "--b",
     type=click.FloatRange(1),
-    help="Exponent B of B-cos layers; in bcos:NAME it rises from 1 to this.  [default: the recipe's]",
+    help="Exponent B of B-cos layers; in bcos:NAME it rises from 1 to this.  [default: 2]",
+)
+@click.option(
+    "--norm",
+    help="What stands for batch norms in B-cos networks: batch_uncentred, batch_centred, layer, instance, "
+    "position or all.  [default: batch_uncentred]",
+)
+@click.option(
+    "--max-out",
+    type=click.IntRange(min=1),
+    help="Candidates per output of B-cos layers, the largest is kept; with B = 1 a network is linear without.  "
+    "[default: 1]",
+)
+@click.option(
+    "--train-images", "n_images", type=click.IntRange(min=1), help="Scenes to train on, where they are generated."
 )
 @click.option("--seed", type=SEED, default=0, help="Seed of weights, order and augmentation.")
 @device_option
@@ -62,6 +76,9 @@ def train_command(
     size: int | None,
     batch_size: int | None,
     b: float | None,
+    norm: str | None,
+    max_out: int | None,
+    n_images: int | None,
     seed: int,
     device: str,
     compiled: bool,
@@ -71,7 +88,9 @@ def train_command(
 
     from dataclasses import replace
 
+    from bcos_eval.errors import InputError
     from bcos_eval.models import model_info
+    from bcos_eval.models.form import BcosForm
     from bcos_eval.models.weights_file import file_digest, read_weights
     from bcos_eval.store.atomic_write import require_writable
     from bcos_eval.training import TrainingRequest, default_recipe, train
@@ -87,16 +106,35 @@ def train_command(
         "learning_rate": learning_rate,
         "crop_scale_min": crop_scale_min,
         "batch_size": batch_size,
-        "b": b,
     }
-    recipe = replace(recipe, seed=seed, **{key: value for key, value in asked.items() if value is not None})
+    recipe = replace(recipe, seed=seed, **_given(asked))
+    form = _given({"b": b, "norm": norm, "max_out": max_out})
+    if form and not model_info(model).is_bcos:
+        raise InputError(
+            f"{', '.join('--' + name.replace('_', '-') for name in form)} is for B-cos networks, and '{model}' is "
+            "none; leave it out"
+        )
+    recipe = replace(recipe, form=BcosForm(**form))
     if initial is not None:
         read_weights(initial)  # names what is wrong with the file before the images are read
         recipe = replace(recipe, initial_weights=file_digest(initial))
     place = str(choose_device(device))
     require_writable(out)
     request = TrainingRequest(
-        model, dataset, data_dir, recipe, out, compiled=compiled, device=place, initial=initial, size=size
+        model,
+        dataset,
+        data_dir,
+        recipe,
+        out,
+        compiled=compiled,
+        device=place,
+        initial=initial,
+        n_images=n_images,
+        size=size,
     )
     path = train(request)
     click.echo(f"weights: {path}")
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

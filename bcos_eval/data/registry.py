@@ -35,10 +35,12 @@ class DatasetOptions:
             usually `EvaluationTransform.for_network`. Datasets with a size of their own (shapes, shapes_trigger,
             tiny_imagenet20) keep it.
         seed: Seed of generated data (shapes, shapes_trigger).
+        n_images: Number of generated images; None is the dataset's own.
     """
 
     transform: EvaluationTransform
     seed: int
+    n_images: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def load_dataset(
     resize: int | None = None,
     transform: EvaluationTransform | None = None,
     seed: int = 0,
+    n_images: int | None = None,
 ) -> Dataset:
     """A dataset by its registered name.
 
@@ -114,23 +117,27 @@ def load_dataset(
         resize: Shorter side before the centre crop; None is `size · 256 / 224`.
         transform: Instead of both; see `DatasetOptions`.
         seed: See `DatasetOptions`.
+        n_images: See `DatasetOptions`.
 
     Returns:
         The dataset; labels and ids are known, images are decoded one by one when asked for.
 
     Raises:
-        InputError: If the name or split is unknown, or the files are missing or not laid out as they should.
+        InputError: If the name or split is unknown, or the files are missing or not laid out as they should; if a
+            number of images is asked of a dataset that has its own.
     """
     if name not in DATASETS:
         raise unknown_name("dataset", name, DATASETS)
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
     directory = _directory(DATASETS[name], data_dir)
+    if n_images is not None and not DATASETS[name].embedded:
+        raise InputError(f"dataset '{name}' has the images that its files hold; a number is for generated ones.")
     if transform is None:
         from .transform import EvaluationTransform
 
         transform = EvaluationTransform.for_size(size, resize)
-    return _LOADERS[name](directory, split, DatasetOptions(transform, seed))
+    return _LOADERS[name](directory, split, DatasetOptions(transform, seed, n_images))
 
 
 def usual_folder(info: DatasetInfo, root: Path) -> Path | None:
@@ -166,7 +173,7 @@ def _directory(info: DatasetInfo, data_dir: Path | None) -> Path:
 def _shapes(_: Path, split: Split, options: DatasetOptions) -> Dataset:
     from .shapes.dataset import ShapesDataset
 
-    return ShapesDataset(split=split, seed=options.seed)
+    return ShapesDataset(split=split, size=options.n_images, seed=options.seed)
 
 
 @register_dataset(
@@ -179,7 +186,7 @@ def _shapes(_: Path, split: Split, options: DatasetOptions) -> Dataset:
 def _shapes_trigger(_: Path, split: Split, options: DatasetOptions) -> Dataset:
     from .shapes.trigger import ShapesTriggerDataset
 
-    return ShapesTriggerDataset(split=split, seed=options.seed)
+    return ShapesTriggerDataset(split=split, size=options.n_images, seed=options.seed)
 
 
 @register_dataset(

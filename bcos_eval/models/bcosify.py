@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
-from typing import Literal, cast
+from collections.abc import Iterator
+from typing import cast
 
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from bcos_eval.bcos import (
-    AllNormUncentred2d,
-    BatchNormCentred2d,
-    BcosConv2d,
-    GroupNorm2d,
-    LogitLayer,
-    PositionNorm2d,
-    default_logit_bias,
-)
+from bcos_eval.bcos import BcosConv2d, LogitLayer, default_logit_bias
 from bcos_eval.errors import InputError, unknown_name
 
 from .classifier import Classifier, Preprocessing
 from .convert import ACTIVATIONS, NORM_TYPES, Conversion
+from .form import NORMS, Norm
 from .operation_graph import ACTIVATION_CALLS, call_name, trace_convertible
-
-Norm = Literal["batch_uncentred", "batch_centred", "layer", "instance", "position", "all"]
-
-NORMS: dict[str, Callable[[int], nn.Module] | None] = {
-    "batch_uncentred": None,
-    "batch_centred": BatchNormCentred2d,
-    "layer": lambda channels: GroupNorm2d(1, channels, centred=False),
-    "instance": lambda channels: GroupNorm2d(channels, channels, centred=False),
-    "position": lambda channels: PositionNorm2d(channels, centred=False),
-    "all": lambda _: AllNormUncentred2d(),
-}
 
 _RECTIFIER_CALLS = ("relu", "relu_", "relu6")
 _MAX_POOL_ARGUMENTS = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")

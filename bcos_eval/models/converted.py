@@ -8,16 +8,15 @@ Source: Arya et al., B-cosification (NeurIPS 2024): weights are carried over, th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bcos_eval.bcos import BcosConv2d, BcosLinear
 from bcos_eval.errors import InputError
 
-from .bcosify import BcosifiedNetwork, Norm, bcosify
+from .bcosify import BcosifiedNetwork, bcosify
 from .classifier import Classifier
+from .form import USUAL, BcosForm
 from .registry import ModelInfo, ModelZoo, Variant, model_info, register_zoo
 
 PREFIX = "bcos:"
@@ -30,13 +29,21 @@ class ConvertedNetwork:
 
     Attributes:
         base: Name of the standard network.
-        b: Exponent B.
-        norm: What replaces batch norm.
+        form: Exponent and norm.
+
+    Raises:
+        InputError: If the form has MaxOut, for which a trained network has no weights.
     """
 
     base: str
-    b: float = 2.0
-    norm: Norm = "batch_uncentred"
+    form: BcosForm = USUAL
+
+    def __post_init__(self) -> None:
+        """Refuse MaxOut."""
+        if self.form.max_out != 1:
+            raise InputError(
+                f"'{PREFIX}{self.base}' keeps a network's weights, which MaxOut has no place for; drop it"
+            )
 
     def __call__(self, variant: Variant, num_classes: int) -> BcosifiedNetwork:
         """Return it with fresh weights."""
@@ -44,17 +51,17 @@ class ConvertedNetwork:
 
     def of(self, network: Classifier) -> BcosifiedNetwork:
         """Return the B-cos form of a network that has weights already; they are carried over."""
-        converted = bcosify(network, b=self.b, norm=self.norm, carry_over=True, keep_activations=True)
+        converted = bcosify(network, b=self.form.b, norm=self.form.norm, carry_over=True, keep_activations=True)
         converted.name = PREFIX + self.base
         return converted
 
 
-def converted_model(name: str, conversion: dict[str, Any] | None = None) -> ModelInfo | None:
+def converted_model(name: str, form: BcosForm = USUAL) -> ModelInfo | None:
     """Return the entry of `bcos:NAME`; None for other names.
 
     Args:
         name: Name with the prefix.
-        conversion: Exponent and norm, where a weights file states others than the usual ones.
+        form: Exponent and norm, where they are not the usual ones.
 
     Raises:
         InputError: If there is no network of that name, or it is a B-cos network already.
@@ -64,16 +71,8 @@ def converted_model(name: str, conversion: dict[str, Any] | None = None) -> Mode
     base = model_info(name.removeprefix(PREFIX))
     if base.is_bcos:
         raise InputError(f"model '{base.name}' is a B-cos network already; name a standard one after '{PREFIX}'")
-    known = {key: value for key, value in (conversion or {}).items() if key in ("b", "norm")}
-    build = ConvertedNetwork(base.name, **known)
+    build = ConvertedNetwork(base.name, form)
     return ModelInfo(name, "B-cosified", True, build, base.small_note, _SOURCE)
-
-
-def set_exponent(network: nn.Module, b: float) -> None:
-    """Give every B-cos layer of a network the exponent B."""
-    for module in network.modules():
-        if isinstance(module, BcosConv2d | BcosLinear):
-            module.b = b
 
 
 @torch.no_grad()

@@ -13,8 +13,9 @@ from torch import Tensor
 from bcos_eval.errors import InputError
 
 from .classifier import Classifier
-from .converted import converted_model
+from .converted import ConvertedNetwork, converted_model
 from .download import fetch
+from .form import BcosForm, give_form
 from .published import PublishedWeights, torchvision_file
 from .registry import IMAGENET_CLASSES, MODELS, ModelInfo, Variant, model_info
 from .torchvision_zoo import model_with, weights_called
@@ -129,7 +130,8 @@ def _class_names(dataset: str) -> tuple[str, ...]:
 
 def _from_file(info: ModelInfo, path: Path) -> Classifier:
     state, identity = read_weights(path)
-    info = converted_model(info.name, identity.get("conversion")) or info
+    form = _stated_form(identity, path)
+    info = converted_model(info.name, form) or info
     variant: Variant = identity.get("variant", "imagenet")
     rows = _classifier_rows(info, state)
     if rows is not None and identity.get("num_classes", rows) != rows:
@@ -139,6 +141,8 @@ def _from_file(info: ModelInfo, path: Path) -> Classifier:
     # Never the number that the file states: it costs nothing to state a billion.
     model = info.build(variant, IMAGENET_CLASSES if rows is None else rows)
     model.name = info.name
+    if not isinstance(info.build, ConvertedNetwork):
+        give_form(model, form)
     load_strictly(model, state, path)
     if "class_names" in identity:
         model.class_names = tuple(identity["class_names"])
@@ -149,6 +153,13 @@ def _from_file(info: ModelInfo, path: Path) -> Classifier:
     model.input_size = stated if isinstance(stated, int) and stated > 0 else model.input_size
     model.weights_id = file_digest(path)[:_ID_DIGITS]
     return model
+
+
+def _stated_form(identity: dict[str, Any], path: Path) -> BcosForm:
+    try:
+        return BcosForm.stated(identity.get("conversion"))
+    except InputError as error:
+        raise InputError(f"{path} states a form that is none ({error}); fetch it again") from error
 
 
 def imagenet_class_names() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from bcos_eval.errors import InputError
 from bcos_eval.models.classifier import Classifier
-from bcos_eval.models.converted import set_exponent
+from bcos_eval.models.form import set_exponent
 from bcos_eval.seeding import derived_seed
 
 from .images import ImageTable, epoch_batches
@@ -28,6 +29,7 @@ from .recipe import Recipe
 # Weights of smaller norm are clipped as if they had this norm, so that zeros can leave zero.
 _MIN_WEIGHT_NORM = 1e-3
 _MIN_GRADIENT_NORM = 1e-6
+_STEPS_PER_LOSS = 20
 
 
 class Trainer:
@@ -50,7 +52,8 @@ class Trainer:
         self, model: Classifier, table: ImageTable, recipe: Recipe, *, checkpoint: Path, compiled: bool
     ) -> None:
         self.model = model
-        self.table = table
+        self.device = next(model.parameters()).device
+        self.table = table.to(self.device)
         self.recipe = recipe
         self.checkpoint = checkpoint
         self.steps_per_epoch = len(table.labels) // recipe.batch_size
@@ -66,8 +69,8 @@ class Trainer:
         self.seconds = 0.0
         # Compiled again for every value of B, a network would not get to train.
         compiled = compiled and recipe.b_rise_fraction == 0
-        set_exponent(model, recipe.b)
         self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model
+        self.clip: Callable[[Iterable[nn.Parameter]], object] = self._clipping(compiled)
         if checkpoint.is_file():
             self._load()
 
@@ -90,50 +93,54 @@ class Trainer:
                     on_epoch(self.epoch, loss)
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
-        set_exponent(self.model, self.recipe.b)
+        set_exponent(self.model, self.recipe.form.b)
         return self.model.eval()
 
     def _run_epoch(self, bar: tqdm[Any]) -> float:
         self.model.train()
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.recipe.seed, "epoch", self.epoch))
-            for images, labels in epoch_batches(self.table, self.recipe):
+            for step, (images, labels) in enumerate(epoch_batches(self.table, self.recipe)):
                 loss = self._step(images, labels)
                 total += loss
                 bar.update()
-                bar.set_postfix(epoch=self.epoch + 1, loss=f"{loss:.4f}", refresh=False)
-        return total / self.steps_per_epoch
+                if step % _STEPS_PER_LOSS == 0:  # reading it makes the processor wait for an accelerator
+                    bar.set_postfix(epoch=self.epoch + 1, loss=f"{float(loss):.4f}", refresh=False)
+        return float(total) / self.steps_per_epoch
 
-    def _step(self, images: Tensor, labels: Tensor) -> float:
-        device = next(self.model.parameters()).device
-        images, labels = images.to(device), labels.to(device)
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         encoded = self.model.encode(images).contiguous(memory_format=torch.channels_last)
         if self.recipe.b_rise_fraction:
             set_exponent(self.model, self._exponent())
         low = self.recipe.precision == "bfloat16"
-        with torch.autocast(device.type, torch.bfloat16) if low else nullcontext():
+        with torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
             logits = self.forward(encoded)
         objective = bce_with_off_labels if self.recipe.loss == "bce_off_labels" else F.cross_entropy
         loss = objective(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
-        self._clip()
+        self.clip(self.model.parameters())
         self.optimizer.step()
         self.schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        return float(loss.detach())
+        return loss.detach()
 
     def _exponent(self) -> float:
         rise = self.recipe.b_rise_fraction * self.recipe.epochs * self.steps_per_epoch
-        return 1 + (self.recipe.b - 1) * min(1.0, self.schedule.last_epoch / rise)
+        return 1 + (self.recipe.form.b - 1) * min(1.0, self.schedule.last_epoch / rise)
 
-    def _clip(self) -> None:
+    def _clipping(self, compiled: bool) -> Callable[[Iterable[nn.Parameter]], object]:
         if self.recipe.clipping == "adaptive":
-            clip_adaptively(self.model.parameters(), self.recipe.clip_factor)
-        elif self.recipe.clipping == "norm":
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_factor)
+            # Hundreds of small operations, which an accelerator spends more time starting than doing.
+            function = (
+                torch.compile(clip_adaptively) if compiled and self.device.type == "cuda" else clip_adaptively
+            )
+            return partial(function, factor=self.recipe.clip_factor)
+        if self.recipe.clipping == "norm":
+            return partial(nn.utils.clip_grad_norm_, max_norm=self.recipe.clip_factor)
+        return lambda _: None
 
     def _learning_rate_factor(self, step: int) -> float:
         total = self.recipe.epochs * self.steps_per_epoch
@@ -158,7 +165,7 @@ class Trainer:
         os.replace(temporary, self.checkpoint)  # noqa: PTH105 - one atomic call, as the name says
 
     def _load(self) -> None:
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["recipe"] != asdict(self.recipe):
             raise InputError(
                 f"{self.checkpoint} was made by another recipe; delete it to start again, "
@@ -179,7 +186,8 @@ def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.AdamW:
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    fused = next(model.parameters()).device.type == "cuda"
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
 
 
 def _average(model: Classifier, recipe: Recipe) -> AveragedModel | None:

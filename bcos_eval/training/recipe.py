@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from bcos_eval.models.form import USUAL, BcosForm
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -25,8 +27,8 @@ class Recipe:
         precision: Autocast type of the training steps; weights and evaluation are float32.
         seed: Of initial weights, order and augmentation.
         initial_weights: SHA-256 of the file that training started from; empty for random weights.
-        b: Exponent B of B-cos layers.
-        b_rise_fraction: Share of all steps over which B rises from 1 to `b`, for networks converted from a
+        form: Exponent B, norm and MaxOut of a B-cos network.
+        b_rise_fraction: Share of all steps over which B rises from 1, for networks converted from a
             standard one; 0 for none.
     """
 
@@ -44,7 +46,7 @@ class Recipe:
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     seed: int = 0
     initial_weights: str = ""
-    b: float = 2.0
+    form: BcosForm = USUAL
     b_rise_fraction: float = 0.0
 
 

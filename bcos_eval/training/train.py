@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from bcos_eval.data import load_dataset
-from bcos_eval.data.registry import SPLITS
 from bcos_eval.data.sample import Dataset
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.errors import InputError
 from bcos_eval.models.classifier import Classifier
 from bcos_eval.models.converted import ConvertedNetwork, calibrate_norms
+from bcos_eval.models.form import give_form
 from bcos_eval.models.registry import ModelInfo, model_info
 from bcos_eval.models.weights_file import card_path, file_digest, round_weights, save_weights
 from bcos_eval.seeding import derived_seed
@@ -45,6 +45,7 @@ class TrainingRequest:
         compiled: Whether to use `torch.compile`.
         device: Where to train.
         initial: Weights to start from; `recipe.initial_weights` is their digest.
+        n_images: Images to train on, where they are generated (shapes); None is the dataset's own number.
         size: Side in pixels of the images where the dataset has photographs of any size; None is what the network
             is made for. What it was trained with is its `input_size` from then on.
     """
@@ -57,6 +58,7 @@ class TrainingRequest:
     compiled: bool = True
     device: str = "cpu"
     initial: Path | None = None
+    n_images: int | None = None
     size: int | None = None
 
 
@@ -71,9 +73,10 @@ def train(request: TrainingRequest) -> Path:
     """
     info = model_info(request.model)
     shown = _transform(info, request.size)
-    training_set, validation_set = (
-        load_dataset(request.dataset, request.data_dir, split=split, transform=shown) for split in SPLITS[::-1]
+    training_set = load_dataset(
+        request.dataset, request.data_dir, split="train", transform=shown, n_images=request.n_images
     )
+    validation_set = load_dataset(request.dataset, request.data_dir, split="val", transform=shown)
     _require_equal_classes(training_set, validation_set)
     model = _initial_model(info, request, training_set)
     model.name, model.class_names = info.name, training_set.class_names
@@ -123,8 +126,9 @@ def _initial_model(info: ModelInfo, request: TrainingRequest, training_set: Data
             start_from(base, request.initial)
             some = range(0, len(training_set), max(1, len(training_set) // _N_CALIBRATION_IMAGES))
             calibrate_norms(base, base.encode(torch.stack([training_set[index].image for index in some])))
-            return info.build.of(base)
+            return replace(info.build, form=request.recipe.form).of(base)
         model = info.build("small", num_classes)
+        give_form(model, request.recipe.form)
     if request.initial is not None:
         start_from(model, request.initial)
     return model
@@ -148,7 +152,7 @@ def _write(
         "dataset": request.dataset,
         "variant": "small",
         "variant_note": model_info(request.model).small_note,
-        "conversion": _conversion_of(model_info(request.model), request.recipe.b),
+        "conversion": request.recipe.form.as_dict() if model.is_bcos else None,
         "licence": licence_of(request.dataset, request.initial),
         "input_size": model.input_size,
         "resize_size": validation_set.transform.resize if hasattr(validation_set, "transform") else None,
@@ -172,11 +176,6 @@ def _write(
     card["sha256"] = file_digest(path)
     card_path(path).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
-
-
-def _conversion_of(info: ModelInfo, b: float) -> dict[str, object] | None:
-    build = info.build
-    return {"b": b, "norm": build.norm} if isinstance(build, ConvertedNetwork) else None
 
 
 def _preprocessing_in_words(model: Classifier) -> str:

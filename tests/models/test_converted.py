@@ -15,7 +15,8 @@ from bcos_eval.errors import InputError
 from bcos_eval.models import load_model, model_info
 from bcos_eval.models.bcosify import bcosify
 from bcos_eval.models.convert import Gate
-from bcos_eval.models.converted import ConvertedNetwork, calibrate_norms, set_exponent
+from bcos_eval.models.converted import ConvertedNetwork, calibrate_norms
+from bcos_eval.models.form import BcosForm, set_exponent
 from bcos_eval.models.weights_file import save_weights
 
 NAMES = ["mobilenet_v2", "squeezenet1_1", "mobilenet_v3_small", "resnet18", "densenet121", "regnet_y_400mf"]
@@ -105,7 +106,7 @@ def test_set_exponent_reaches_every_layer():
 
 
 def test_saved_conversions_are_built_as_they_were_made(tmp_path: Path):
-    network = ConvertedNetwork("mobilenet_v2", 1.25, "layer")("small", 5).eval()
+    network = ConvertedNetwork("mobilenet_v2", BcosForm(1.25, "layer"))("small", 5).eval()
     path = tmp_path / "bcos_mobilenet_v2-x.safetensors"
     card = {
         "model": "bcos:mobilenet_v2",

@@ -14,7 +14,7 @@ from torch import nn
 from bcos_eval.bcos import BcosConv2d
 from bcos_eval.errors import InputError
 from bcos_eval.models.classifier import Classifier
-from bcos_eval.training.images import ImageTable
+from bcos_eval.training.images import ImageTable, augmented
 from bcos_eval.training.loop import Trainer, bce_with_off_labels, clip_adaptively
 from bcos_eval.training.recipe import Recipe
 
@@ -151,3 +151,36 @@ def test_parameters_without_gradient_are_left_alone():
     parameter = nn.Parameter(torch.ones(2))
     clip_adaptively([parameter], 0.01)
     assert parameter.grad is None
+
+
+def test_crops_are_parts_of_the_image():
+    # A picture whose red is the column and whose green is the row says where each crop lies.
+    side, n_images = 32, 400
+    places = (torch.arange(side) + 0.5) / side
+    picture = torch.stack([places.expand(side, side), places[:, None].expand(side, side), torch.ones(side, side)])
+    torch.manual_seed(0)
+    crops = augmented(picture.expand(n_images, 3, side, side), replace(RECIPE, crop_scale_min=0.5))
+    middle = crops[:, :2, side // 4 : -side // 4, side // 4 : -side // 4]  # away from the border's half pixels
+    step_x = middle[:, 0].diff(dim=2)
+    step_y = middle[:, 1].diff(dim=1)
+    width, height = step_x.mean((1, 2)) * side, step_y.mean((1, 2)) * side
+    assert step_x.std((1, 2)).max() < 1e-5  # bilinear enlargement of a plane is a plane
+    area = width.abs() * height
+    assert width.abs().max() <= 1 + 1e-5
+    assert height.max() <= 1 + 1e-5
+    assert 0.4 < area.min() < 0.55
+    assert area.mean() == pytest.approx(0.73, abs=0.03)
+    ratio = width.abs() / height
+    assert 0.8 - 1e-4 < ratio.min() < 0.83
+    assert 1.2 < ratio.max() < 1.25 + 1e-4
+    assert 0.4 < (width < 0).float().mean() < 0.6
+    assert crops[:, 2].min() == pytest.approx(1)  # nothing from beyond the border
+
+
+def test_crops_of_whole_images_are_the_images():
+    image = torch.rand(5, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    crops = augmented(image, replace(RECIPE, crop_scale_min=1, flip=False))
+    # One side may be shorter for the aspect ratio; the mean colour stays close.
+    assert crops.shape == image.shape
+    assert (crops.mean((2, 3)) - image.mean((2, 3))).abs().max() < 0.1

@@ -12,11 +12,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision import models as torchvision_models
 
+from bcos_eval.bcos import BcosConv2d, linear_summary
+from bcos_eval.cli import main
 from bcos_eval.data import load_dataset
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.errors import InputError
 from bcos_eval.models import load_model
-from bcos_eval.models.converted import set_exponent
+from bcos_eval.models.form import BcosForm, set_exponent
 from bcos_eval.training import TrainingRequest, default_recipe, loop, train
 from bcos_eval.training.images import read_all, top1_accuracy
 
@@ -80,10 +82,10 @@ def test_a_converted_network_starts_from_weights_while_b_rises(photographs, tmp_
     asked = request(photographs, tmp_path, "bcos:mobilenet_v2", size=64, initial=tmp_path / "standard.safetensors")
     path = train(asked)
     # Four steps: B rises over the first half of them.
-    assert seen == [2.0, 1.0, 1.5, 2.0, 2.0, 2.0]
+    assert seen == [1.0, 1.5, 2.0, 2.0, 2.0]
     assert path.name == "bcos_mobilenet_v2-folder.safetensors"
     card = json.loads(path.with_suffix(".json").read_text())
-    assert card["conversion"] == {"b": 2.0, "norm": "batch_uncentred"}
+    assert card["conversion"] == {"b": 2.0, "norm": "batch_uncentred", "max_out": 1}
     assert card["initial_weights"] == "standard"
     model = load_model("bcos:mobilenet_v2", weights=path)
     dataset = load_dataset("folder", photographs, transform=EvaluationTransform.for_network(model))
@@ -116,3 +118,52 @@ def test_weights_of_another_network_are_refused_for_a_conversion(photographs, tm
     save_file(torchvision_models.squeezenet1_1().state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(InputError, match=r"^--init .*other\.safetensors is of another architecture \("):
         train(request(photographs, tmp_path, "bcos:mobilenet_v2", initial=tmp_path / "other.safetensors", size=64))
+
+
+@pytest.mark.parametrize(
+    "form", [BcosForm(b=1.0, max_out=2), BcosForm(b=1.5, norm="batch_centred"), BcosForm(norm="layer", max_out=2)]
+)
+def test_weights_of_another_form_load_as_what_was_trained(photographs, tmp_path, form):
+    asked = request(photographs, tmp_path, "bcos_resnet18", size=64)
+    path = train(replace(asked, recipe=replace(asked.recipe, form=form)))
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["conversion"] == form.as_dict()
+    model = load_model("bcos_resnet18", weights=path)
+    layers = [module for module in model.modules() if isinstance(module, BcosConv2d)]
+    assert {layer.b for layer in layers} == {form.b}
+    assert [layer.max_out for layer in layers] == [form.max_out] * (len(layers) - 1) + [1]
+    table = read_all(load_dataset("folder", photographs, transform=EvaluationTransform.for_network(model)))
+    assert top1_accuracy(model, table) == card["val_top1"]
+    # Complete at any exponent: norms that subtract a fixed mean add a constant, all others nothing.
+    if form.norm != "batch_centred":
+        image = table.images[:1].float() / 255
+        contributions = model.encode(image) * linear_summary(model, model.encode(image), torch.tensor([[1]]))[:, 0]
+        logit = model(model.encode(image))[0, 1] - model.logit_layer.bias
+        assert float(contributions.sum()) == pytest.approx(float(logit), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["resnet18", "--b", "1.5", "--max-out", "2"],
+            "--b, --max-out is for B-cos networks, and 'resnet18' is none",
+        ),
+        (["bcos_resnet18", "--norm", "batch"], "batch_uncentred"),
+        (["bcos_resnet18", "--max-out", "99"], "a whole number from 1 to 16"),
+    ],
+)
+def test_forms_that_a_network_cannot_have_are_refused(capsys, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--model", *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_number_of_images_is_for_generated_ones(photographs):
+    assert len(load_dataset("shapes", split="train", n_images=12_345)) == 12_345
+    with pytest.raises(InputError) as caught:
+        load_dataset("folder", photographs, n_images=3)
+    assert (
+        str(caught.value) == "dataset 'folder' has the images that its files hold; a number is for generated ones."
+    )
