@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bcos_eval.errors import InputError, unknown_name
-from bcos_eval.store.claims import Claims
 from bcos_eval.store.shards import Store
 
 from .batch import BatchLimit
@@ -40,10 +38,6 @@ def register_executor(name: str) -> Callable[[E], E]:
         return function
 
     return enter
-
-
-# How often to look whether another run has stored what it was computing.
-_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def execute(context: RunContext, tasks: Sequence[Task], store: Store, advance: Callable[[int], None]) -> None:
@@ -84,20 +78,16 @@ def _execute_with_ray(
 def _execute_here(
     context: RunContext, tasks: Sequence[Task], store: Store, advance: Callable[[int], None]
 ) -> None:
-    limit, claims = BatchLimit(context.request.batch_size, context.device), Claims(context.root)
+    limit = BatchLimit(context.request.batch_size, context.device)
     waiting = deque(tasks)
     later: list[Task] = []
     while waiting or later:
         if not waiting:
-            _wait_for_others()
+            context.claims.wait()
             waiting, later = deque(later), []
-        rest = compute_unclaimed(context, waiting.popleft(), store, limit, claims, advance)
+        rest = compute_unclaimed(context, waiting.popleft(), store, limit, advance)
         if rest is not None:
             later.append(rest)
-
-
-def _wait_for_others() -> None:
-    time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def require_executor(request: RunRequest, *, has_objects: bool) -> None:

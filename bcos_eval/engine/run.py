@@ -16,6 +16,7 @@ from bcos_eval.contract.precision import reference_precision
 from bcos_eval.contract.statuses import Status
 from bcos_eval.data import Dataset
 from bcos_eval.store.atomic_write import remove_leftovers, require_writable
+from bcos_eval.store.claims import Claims
 from bcos_eval.store.manifest import Outcome, RunRecord, close_ended_records, read_runs
 from bcos_eval.store.shards import Store, StoredShard
 
@@ -74,6 +75,7 @@ def run(
     require_executor(request, has_objects=bool(networks) or dataset is not None)
     require_writable(root)
     remove_leftovers(root)
+    Claims(root).remove_ended()
     close_ended_records(root)
     read_runs(root)  # a manifest that is not ours is refused before the work, not after it
     progress = progress or Progress()

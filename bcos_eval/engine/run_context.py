@@ -18,6 +18,7 @@ from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.models import load_model
 from bcos_eval.stimuli import Material, StimulusKind, StimulusSource, Unreadable
 from bcos_eval.stimuli.pool import Pool, load_pool
+from bcos_eval.store.claims import Claims
 from bcos_eval.user_code.model import load_user_model
 from bcos_eval.user_code.network import choose_device
 
@@ -53,6 +54,7 @@ class RunContext:
         self.request = request
         self.root = root
         self.progress = progress
+        self.claims = Claims(root)
         self.n_lost_tasks = 0
         self.failures = Failures(root, progress, request.fail_fast)
         self.device = choose_device(request.device)
@@ -212,7 +214,12 @@ class RunContext:
         dataset = self.dataset(model)
         with self.progress.bar(f"{model} looks at all images", len(dataset), "image") as advance:
             pool = load_pool(
-                self.network(model), dataset, self.root / "pools", device=self.device, advance=advance
+                self.network(model),
+                dataset,
+                self.root / "pools",
+                device=self.device,
+                claims=self.claims,
+                advance=advance,
             )
         for reason in pool.unreadable.values():
             self.progress.note(f"skipped an image: {reason}")

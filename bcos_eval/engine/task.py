@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 
 from bcos_eval.stimuli import Unreadable
-from bcos_eval.store.claims import Claims
 from bcos_eval.store.examples import MAX_TARGETS
 from bcos_eval.store.shards import Store
 
@@ -23,7 +22,6 @@ def compute_unclaimed(
     task: Task,
     store: Store,
     limit: BatchLimit,
-    claims: Claims,
     advance: Callable[[int], None],
 ) -> Task | None:
     """Compute the shards of a task that no other process is computing; arguments as for `compute`.
@@ -31,14 +29,13 @@ def compute_unclaimed(
     Returns:
         The shards that others are computing, as a task for later; None if there are none.
     """
-    addresses = [shard.address for shard in task.shards]
-    with claims.held(addresses) as mine:
+    with context.claims.held([shard.address.shard for shard in task.shards]) as mine:
         retry = context.request.retry_failed
-        free = [shard for shard in task.shards if shard.address in mine]
+        free = [shard for shard in task.shards if shard.address.shard in mine]
         todo = tuple(shard for shard in free if not is_done(store, shard, retry_failed=retry))
         if todo:
             compute(context, Task(todo), store, limit, advance)
-    others = tuple(shard for shard in task.shards if shard.address not in mine and not is_done(store, shard))
+    others = tuple(shard for shard in task.shards if shard.address.shard not in mine and not is_done(store, shard))
     if others:
         return Task(others)
     if not todo:

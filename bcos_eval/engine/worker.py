@@ -15,7 +15,6 @@ import torch
 
 from bcos_eval.contract.precision import reference_precision
 from bcos_eval.errors import InputError, UnitFailedError
-from bcos_eval.store.claims import Claims
 from bcos_eval.store.facts import ShardAddress
 from bcos_eval.store.shards import Store
 
@@ -91,16 +90,14 @@ class Worker:
         if self._context.device.type == "cpu":
             torch.set_num_threads(1)
         self._limit = BatchLimit(request.batch_size, self._context.device)
-        self._store, self._claims = Store(root), Claims(root)
+        self._store = Store(root)
         self._shards: dict[str, dict[ShardAddress, Shard]] = {}
 
     def compute(self, job: Job) -> Message:
         """Compute and store what a job names; whatever is raised becomes a message."""
         try:
             with reference_precision():
-                rest = compute_unclaimed(
-                    self._context, self._task(job), self._store, self._limit, self._claims, self._advance
-                )
+                rest = compute_unclaimed(self._context, self._task(job), self._store, self._limit, self._advance)
         except UnitFailedError as error:
             return Message("failed", text=str(error))
         except InputError as error:

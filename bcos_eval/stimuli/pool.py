@@ -1,7 +1,7 @@
 """One pass of a model over a dataset: which images it classifies correctly, and how confidently.
 
-Grids are made of such images. The pass is stored in pieces under `OUT/pools`, so that it is made once per model
-and resumes after an interruption.
+Grids are made of such images. The pass is stored in pieces under `OUT/pools`, so that it is made once per model,
+resumes after an interruption, and is shared among runs in one folder.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from bcos_eval.contract.network import Network, is_out_of_memory
 from bcos_eval.data import Dataset, Sample
 from bcos_eval.errors import InputError, UnreadableImageError, reason_of
 from bcos_eval.store.arrays import load_arrays, save_arrays
+from bcos_eval.store.claims import Claims
 from bcos_eval.store.sealed import DamagedFileError
 from bcos_eval.version import NUMERICAL_VERSION
 
 # Fixed, whatever --batch-size says: rounding must not reorder the images.
 _BATCH_SIZE = 32
 _IMAGES_PER_PIECE = 256
+_KEY_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +48,52 @@ class Pool:
 
 
 def load_pool(
-    model: Network, dataset: Dataset, folder: Path, *, device: torch.device, advance: Callable[[int], None]
+    model: Network,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    device: torch.device,
+    claims: Claims,
+    advance: Callable[[int], None],
 ) -> Pool:
-    """Return the pool of a model, computing the pieces that are not stored yet.
+    """Return the pool of a model, computing the pieces that are not stored yet and that nobody else is computing.
 
     Args:
         model: On `device`.
         dataset: Labelled images.
         folder: Where pools are stored.
         device: Where to compute.
+        claims: Says what other processes are computing, which is waited for.
         advance: Told the number of images done, for a progress bar.
 
     Raises:
         InputError: If the model's classes cannot be the dataset's.
     """
-    pieces = []
     home = folder / _pool_key(model, dataset)
-    for first in range(0, len(dataset), _IMAGES_PER_PIECE):
-        stop = min(first + _IMAGES_PER_PIECE, len(dataset))
-        path = home / f"{first:08d}-{stop:08d}.npz"
-        piece = _read_piece(path)
-        if piece is None:
-            piece = _compute_piece(model, dataset, range(first, stop), device, advance)
-            _write_piece(path, piece)
-        else:
-            advance(stop - first)
-        pieces.append(piece)
-    return _joined(pieces)
+    pieces: dict[int, Pool] = {}
+    firsts = waiting = [*range(0, len(dataset), _IMAGES_PER_PIECE)]
+    while waiting:
+        for first in waiting:
+            images = range(first, min(first + _IMAGES_PER_PIECE, len(dataset)))
+            path = home / f"{images.start:08d}-{images.stop:08d}.npz"
+            with claims.held([f"{home.name[-_KEY_DIGITS:]}-{first:08d}"]) as mine:
+                piece = _read_piece(path)
+                if piece is not None:
+                    advance(len(images))
+                elif mine:
+                    piece = _compute_piece(model, dataset, images, device, advance)
+                    _write_piece(path, piece)
+            if piece is not None:
+                pieces[first] = piece
+        waiting = [first for first in firsts if first not in pieces]
+        if waiting:
+            claims.wait()
+    return _joined([pieces[first] for first in firsts])
 
 
 def _pool_key(model: Network, dataset: Dataset) -> str:
     text = json.dumps([NUMERICAL_VERSION, dataset.digest(), model.name, model.weights_id])
-    return f"{dataset.name}-{model.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"{dataset.name}-{model.name}-{hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]}"
 
 
 def _compute_piece(

@@ -16,7 +16,7 @@ from .process import is_gone, this_process
 # Readers skip names with this suffix: a crash can leave one behind.
 TEMPORARY_SUFFIX = ".tmp"
 # No file takes so long to write: what is older was left by a process that died, on whatever machine.
-_DAY_IN_SECONDS = 24 * 60 * 60
+DAY_IN_SECONDS = 24 * 60 * 60
 
 
 @contextmanager
@@ -36,10 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _flush_to_disk(path.parent)
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        raise InputError(
-            f"cannot write '{path}': {reason}; make room for it there, or give another folder."
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -62,6 +59,12 @@ def write_text(path: Path, text: str) -> None:
         InputError: If it cannot be written.
     """
     write_bytes(path, text.encode())
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    """Return the error for a file that cannot be written."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return InputError(f"cannot write '{path}': {reason}; make room for it there, or give another folder.")
 
 
 def require_writable(folder: Path) -> None:
@@ -109,7 +112,7 @@ def _is_left_over(path: Path) -> bool:
     if gone is not None:
         return gone
     with suppress(OSError):
-        return time.time() - path.stat().st_mtime > _DAY_IN_SECONDS
+        return time.time() - path.stat().st_mtime > DAY_IN_SECONDS
     return False
 
 

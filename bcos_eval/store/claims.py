@@ -1,9 +1,9 @@
-"""Who computes which shard, said by files, so that several runs in one folder share the work.
+"""Who computes what, said by files, so that several runs in one folder share the work.
 
-A claim is a file in `OUT/claims` that only one process can create, named after the shard and holding the process's
-name. It is touched while the process lives, deleted when the shard is stored, and void when its process has ended
-or has not touched it for long. Should two processes take over a void claim at once, the shard is computed twice,
-with the same numbers; nothing worse can happen.
+A claim is a file in `OUT/claims` that only one process can create, named after a shard or a piece of a pool, with
+the process's name. It is touched while the process lives, deleted when the work is stored, and void when its
+process has ended or has not touched it for long. Should two processes take over a void claim at once, the work is
+done twice, with the same numbers; nothing worse can happen.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .facts import ShardAddress
+from .atomic_write import DAY_IN_SECONDS, unwritable
 from .process import is_gone, this_process
 
 _FOLDER = "claims"
 _SECONDS_BETWEEN_TOUCHES = 10.0
 # A process of another machine that has not touched its claim for so long has ended: a paused disk takes less.
 _SECONDS_UNTIL_VOID = 180.0
+# One without a name was left between two operations: its process was killed, or needs a moment.
+_SECONDS_UNTIL_NAMED = 5.0
+# How often to look whether another process has stored what it was computing.
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass
@@ -40,21 +44,34 @@ class Claims:
     _never: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def held(self, addresses: Sequence[ShardAddress]) -> Iterator[set[ShardAddress]]:
-        """Claim shards for the block; yields those that no other process has claimed."""
-        mine = {address for address in addresses if self._take(self._path(address))}
+    def held(self, names: Sequence[str]) -> Iterator[set[str]]:
+        """Claim work, by names of its own, for the block; yields what no other process has claimed.
+
+        Raises:
+            InputError: If claims cannot be written.
+        """
+        mine = {name for name in names if self._take(self._path(name))}
         self._touch_on()
         try:
             yield mine
         finally:
-            for address in mine:
-                path = self._path(address)
-                self._held.discard(path)
-                with suppress(OSError):
+            for name in mine:
+                self._give_up(self._path(name))
+
+    def remove_ended(self) -> None:
+        """Delete the claims of processes that have ended: what they stored nobody claims again."""
+        for path in (self.root / _FOLDER).glob("*"):
+            with suppress(OSError):
+                gone = is_gone(path.read_text(encoding="ascii", errors="replace"))
+                if gone or (gone is None and time.time() - path.stat().st_mtime > DAY_IN_SECONDS):
                     path.unlink()
 
-    def _path(self, address: ShardAddress) -> Path:
-        return self.root / _FOLDER / address.shard
+    def wait(self) -> None:
+        """Give other processes the time to store something."""
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _path(self, name: str) -> Path:
+        return self.root / _FOLDER / name
 
     def _take(self, path: Path) -> bool:
         if self._create(path):
@@ -66,14 +83,26 @@ class Claims:
         return self._create(path)
 
     def _create(self, path: Path) -> bool:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
         try:
             with path.open("x", encoding="ascii") as file:
+                self._held.add(path)
                 file.write(this_process())
         except FileExistsError:
             return False
-        self._held.add(path)
+        except OSError as error:
+            if path in self._held:
+                self._give_up(path)
+            raise unwritable(path, error) from error
         return True
+
+    def _give_up(self, path: Path) -> None:
+        self._held.discard(path)
+        with suppress(OSError):
+            path.unlink()
 
     def _is_void(self, path: Path) -> bool:
         """Whether the claim's process has ended; clocks of machines differ, so touches are timed by this one's."""
@@ -87,7 +116,7 @@ class Claims:
         if touched != seen_touched:
             since = time.monotonic()
         self._last_seen[path] = (touched, since)
-        return time.monotonic() - since > _SECONDS_UNTIL_VOID
+        return time.monotonic() - since > (_SECONDS_UNTIL_VOID if process else _SECONDS_UNTIL_NAMED)
 
     def _touch_on(self) -> None:
         if self._toucher is None:

@@ -6,13 +6,14 @@ import torch
 
 from bcos_eval.stimuli import pool as pool_module
 from bcos_eval.stimuli.pool import load_pool
+from bcos_eval.store.claims import Claims
 
 CPU = torch.device("cpu")
 
 
 def load(network, dataset, folder, advanced=None):
     record = [] if advanced is None else advanced
-    return load_pool(network, dataset, folder, device=CPU, advance=record.append)
+    return load_pool(network, dataset, folder, device=CPU, claims=Claims(folder), advance=record.append)
 
 
 def test_the_pool_equals_a_loop_over_single_images(toy_network, toy_dataset, tmp_path):
@@ -71,4 +72,4 @@ def test_other_weights_have_another_pool(toy_network, toy_dataset, tmp_path):
     other = toy_network()
     other.weights_id = "other"
     load(other, toy_dataset(), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("toy-*"))) == 2

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
+from bcos_eval.errors import InputError
 from bcos_eval.store import claims as claims_module
 from bcos_eval.store.claims import Claims
-from bcos_eval.store.facts import ShardAddress
 from bcos_eval.store.process import this_process
 
-ONE, TWO = ShardAddress("cell", "one"), ShardAddress("cell", "two")
+ONE, TWO = "one", "two"
 
 
 def test_a_claimed_shard_is_not_given_twice(tmp_path):
@@ -25,10 +25,25 @@ def test_claims_end_with_the_block_whatever_happens(tmp_path):
     assert list((tmp_path / "claims").iterdir()) == []
 
 
-def test_the_claim_of_a_process_that_ended_is_void(tmp_path):
-    (tmp_path / "claims").mkdir()
+@pytest.fixture(scope="module")
+def ended():
+    """The name of a process that has ended."""
     name = "from bcos_eval.store.process import this_process; print(this_process(), end='')"
-    ended = subprocess.run([sys.executable, "-c", name], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([sys.executable, "-c", name], capture_output=True, text=True, check=True).stdout
+
+
+def test_claims_of_processes_that_ended_are_removed_and_no_others(tmp_path, ended):
+    (tmp_path / "claims").mkdir()
+    names = {"one": ended, "two": this_process(), "three": "other-1", "four": "other-1", "five": ""}
+    for name, process in names.items():
+        (tmp_path / "claims" / name).write_text(process)
+    os.utime(tmp_path / "claims" / "four", (1, 1))
+    Claims(tmp_path).remove_ended()
+    assert {path.name for path in (tmp_path / "claims").iterdir()} == {"two", "three", "five"}
+
+
+def test_the_claim_of_a_process_that_ended_is_void(tmp_path, ended):
+    (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "one").write_text(ended)
     with Claims(tmp_path).held([ONE]) as mine:
         assert mine == {ONE}
@@ -55,3 +70,25 @@ def test_a_claim_of_another_machine_is_void_when_it_is_not_touched(tmp_path, mon
     assert not is_free()
     now[0] += 20
     assert is_free()
+
+
+def test_a_claim_without_a_name_is_void_after_a_moment(tmp_path, monkeypatch):
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "one").touch()  # its process was killed between two operations
+    now = [1000.0]
+    monkeypatch.setattr(claims_module.time, "monotonic", lambda: now[0])
+    claims = Claims(tmp_path)
+    with claims.held([ONE]) as mine:
+        assert mine == set()
+    now[0] += 6
+    with claims.held([ONE]) as mine:
+        assert mine == {ONE}
+
+
+def test_a_claim_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "claims").touch()
+    with pytest.raises(InputError) as caught, Claims(tmp_path).held([ONE]):
+        pass
+    assert str(caught.value) == (
+        f"cannot write '{tmp_path}/claims/one': File exists; make room for it there, or give another folder."
+    )
