@@ -20,7 +20,7 @@ from .exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EX
 from .failure import report_failure
 
 # Every command with its one line in the help, so that the help needs none of their modules: command `x` is
-# `x_command` in `x.py`. A test compares the lines with the commands' own.
+# `x_command` in `x.py` (`x-y`: `x_y_command` in `x_y.py`). A test compares the lines with the commands' own.
 COMMANDS: Mapping[str, str] = {
     "run": "Evaluate explainers on models and print the leaderboard.",
     "list": "List what is registered.",
@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "figures": "Draw figures from stored results.",
     "report": "Write one page of stored results: tables, figures, pictures.",
     "aggatt": "Draw mean attributions of grids ranked by score (AggAtt).",
+    "check-published": "Compare stored results with published numbers, and say which cannot be compared and why.",
     "verify": "Check stored files, their completeness, and a sample of scores anew.",
     "train": "Train a model as the shipped weights were.",
     "doctor": "Say what is installed and usable, and how fast it is.",
@@ -49,8 +50,8 @@ class LazyGroup(click.Group):
         """Return a command, importing its module; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f".{cmd_name}", __package__)
-        return cast("click.Command", getattr(module, f"{cmd_name}_command"))
+        name = cmd_name.replace("-", "_")
+        return cast("click.Command", getattr(importlib.import_module(f".{name}", __package__), f"{name}_command"))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -135,7 +135,12 @@ def _record(context: RunContext, plan: Plan) -> RunRecord:
     dataset = context.dataset(plan.cells[0].model)
     return RunRecord(
         asked=context.request.as_json(),
-        dataset={"name": dataset.name, "digest": dataset.digest(), "n_images": len(dataset)},
+        dataset={
+            "name": dataset.name,
+            "digest": dataset.digest(),
+            "n_images": len(dataset),
+            "input_sizes": {model: context.network(model).input_size for model in models},
+        },
         weights={model: context.network(model).weights_id for model in models},
         cells=[cell.folder for cell in plan.cells],
         planned={cell.folder: cell.n_units for cell in plan.cells},

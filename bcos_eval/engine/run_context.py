@@ -19,6 +19,7 @@ from bcos_eval.models import load_model
 from bcos_eval.stimuli import Material, StimulusKind, StimulusSource, Unreadable
 from bcos_eval.stimuli.pool import Pool, load_pool
 from bcos_eval.store.claims import Claims
+from bcos_eval.store.pools import POOLS_FOLDER
 from bcos_eval.user_code.model import load_user_model
 from bcos_eval.user_code.network import choose_device
 
@@ -216,7 +217,7 @@ class RunContext:
             pool = load_pool(
                 self.network(model),
                 dataset,
-                self.root / "pools",
+                self.root / POOLS_FOLDER,
                 device=self.device,
                 claims=self.claims,
                 advance=advance,

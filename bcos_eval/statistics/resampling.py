@@ -70,7 +70,7 @@ def resampled_means(
     sums = sparse.coo_array((scores[units, columns], places), shape).tocsr()
     counts = sparse.coo_array((np.ones(len(units)), places), shape).tocsr()
     means = []
-    for drawn in _drawn_clusters(n_clusters, n_resamples, seed, width=shape[1]):
+    for drawn in drawn_clusters(n_clusters, n_resamples, seed, width=shape[1]):
         by_group = (len(drawn), n_columns, n_groups)
         means.append(_mean_of_groups((drawn @ sums).reshape(by_group), (drawn @ counts).reshape(by_group)))
     return np.concatenate(means)
@@ -115,7 +115,7 @@ def best_shares(resampled: Floats, direction: Literal["higher", "lower"]) -> Flo
     return np.asarray((is_best / is_best.sum(1, keepdims=True)).mean(0))
 
 
-def _drawn_clusters(n_clusters: int, n_resamples: int, seed: int, *, width: int) -> Iterator[Floats]:
+def drawn_clusters(n_clusters: int, n_resamples: int, seed: int, *, width: int) -> Iterator[Floats]:
     """Yield how often each cluster is drawn, which is all a mean needs to know of a resample, some at a time."""
     rng = np.random.default_rng(derived_seed(seed, "bootstrap"))
     equally_likely = np.full(n_clusters, 1 / n_clusters)

@@ -6,7 +6,6 @@ resumes after an interruption, and is shared among runs in one folder.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +20,12 @@ from bcos_eval.data import Dataset, Sample
 from bcos_eval.errors import InputError, UnreadableImageError, reason_of
 from bcos_eval.store.arrays import load_arrays, save_arrays
 from bcos_eval.store.claims import Claims
+from bcos_eval.store.pools import KEY_DIGITS, pool_name
 from bcos_eval.store.sealed import DamagedFileError
-from bcos_eval.version import NUMERICAL_VERSION
 
 # Fixed, whatever --batch-size says: rounding must not reorder the images.
 _BATCH_SIZE = 32
 _IMAGES_PER_PIECE = 256
-_KEY_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +67,14 @@ def load_pool(
     Raises:
         InputError: If the model's classes cannot be the dataset's.
     """
-    home = folder / _pool_key(model, dataset)
+    home = folder / pool_name(dataset.name, dataset.digest(), model.name, model.weights_id)
     pieces: dict[int, Pool] = {}
     firsts = waiting = [*range(0, len(dataset), _IMAGES_PER_PIECE)]
     while waiting:
         for first in waiting:
             images = range(first, min(first + _IMAGES_PER_PIECE, len(dataset)))
             path = home / f"{images.start:08d}-{images.stop:08d}.npz"
-            with claims.held([f"{home.name[-_KEY_DIGITS:]}-{first:08d}"]) as mine:
+            with claims.held([f"{home.name[-KEY_DIGITS:]}-{first:08d}"]) as mine:
                 piece = _read_piece(path)
                 if piece is not None:
                     advance(len(images))
@@ -89,11 +87,6 @@ def load_pool(
         if waiting:
             claims.wait()
     return _joined([pieces[first] for first in firsts])
-
-
-def _pool_key(model: Network, dataset: Dataset) -> str:
-    text = json.dumps([NUMERICAL_VERSION, dataset.digest(), model.name, model.weights_id])
-    return f"{dataset.name}-{model.name}-{hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]}"
 
 
 def _compute_piece(

@@ -1,0 +1,1 @@
+"""Published numbers, and how stored ones compare with them."""
