@@ -120,7 +120,7 @@ class Trainer:
         loss = objective(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
-        self.clip(self.model.parameters())
+        self.clip([*self.model.parameters()])
         self.optimizer.step()
         self.schedule.step()
         if self.average is not None:
