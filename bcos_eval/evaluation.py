@@ -73,6 +73,7 @@ def evaluate(
     weights: Weights = None,
     pool: PoolChoice = "own",
     executor: str = "local",
+    workers: int = 1,
     quiet: bool = True,
 ) -> Evaluation:
     """Score attributions of one or several models, as `bcos-eval run` does.
@@ -102,6 +103,7 @@ def evaluate(
         weights: For named models: a file, `random` or a published name; several by the name of the model.
         pool: Whose confident images grids are made of, each model's `own` or those that all models share.
         executor: Who computes.
+        workers: Number of processes that do; with several, models, data and functions must be named.
         quiet: Whether to leave out progress bars.
 
     Raises:
@@ -129,6 +131,7 @@ def evaluate(
             device=device,
             batch_size=None if batch_size is None else _whole("batch_size", batch_size),
             executor=executor,
+            workers=_whole("workers", workers),
             settings=tuple(_setting(path, value) for path, value in (params or {}).items()),
             pool=pool,
         )

@@ -42,10 +42,10 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
 @click.option("--method", multiple=True, help="Explainer; repeats and accepts commas.  [default: all]")
 @click.option(
     "--suite",
-    type=click.Choice(["explainers", "perturbation", "variants", "store", "all"]),
+    type=click.Choice(["explainers", "perturbation", "variants", "store", "workers", "end_to_end", "all"]),
     default="all",
-    help="What is measured; variants are layouts, torch.compile and bfloat16, store is reading a large store; "
-    "neither is part of all.",
+    help="What is measured; all are the first two. variants: layouts, torch.compile and bfloat16; store: reading "
+    "a large store; workers: processes beside threads; end_to_end: a whole run beside the official loop.",
 )
 @click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file; repeats.  [default: random]")
 @click.option("--cell", type=click.IntRange(min=10), default=224, help="Side of a grid's cell in pixels.")
@@ -63,6 +63,12 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
 @click.option(
     "--units", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Units of the store suite."
 )
+@click.option(
+    "--stimuli",
+    type=click.IntRange(min=1),
+    default=200,
+    help="Grids and images of the suites workers and end_to_end.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.  [default: torch's choice]")
 @click.option("--seed", type=SEED, default=0, help="Seed of scenes, targets and samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, with all repetitions.")
@@ -75,6 +81,9 @@ def bench_command(as_json: bool, quiet: bool, quick: bool, **options: Any) -> No
     """
     if options["suite"] == "store":
         _bench_store(options["units"], as_json)
+        return
+    if options["suite"] == "workers":
+        _bench_workers(options["stimuli"], options["repeats"], as_json)
         return
     request = _request(options)
 
@@ -92,6 +101,13 @@ def _bench_store(n_units: int, as_json: bool) -> None:
 
     report = measure_store(n_units)
     click.echo(json.dumps(report.as_json(), indent=1) + "\n" if as_json else store_text(report), nl=False)
+
+
+def _bench_workers(n_stimuli: int, repeats: int, as_json: bool) -> None:
+    from bcos_eval.bench.worker_suite import measure_workers, workers_text
+
+    report = measure_workers(n_stimuli, repeats)
+    click.echo(json.dumps(report.as_json(), indent=1) + "\n" if as_json else workers_text(report), nl=False)
 
 
 def _request(options: dict[str, Any]) -> Any:  # noqa: ANN401 - BenchRequest, imported late because it loads torch

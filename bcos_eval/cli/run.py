@@ -29,6 +29,10 @@ from .stored import echo_note
 @click.option("--dry-run", is_flag=True, help="Print the plan and compute nothing.")
 def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Evaluate explainers on models and print the leaderboard."""
+    from bcos_eval.engine.fork_server import prepare_workers
+
+    if options["workers"] > 1 and not dry_run:
+        prepare_workers()
     request = requested(options)
 
     from bcos_eval.engine.progress import Progress

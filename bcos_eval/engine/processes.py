@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from multiprocessing.process import BaseProcess
 
 from bcos_eval.errors import InputError, UnitFailedError
 
+from .fork_server import worker_context
 from .plan import Task
 from .run_context import RunContext
 from .worker import Job, Message, device_of_worker, job_of, serve
@@ -30,6 +30,7 @@ class _Process:
     connection: Connection
     job: Job | None = None
     n_advanced: int = 0
+    place: str = ""
 
 
 class WorkerCrashError(RuntimeError):
@@ -56,13 +57,13 @@ class _Pool:
         self._waiting = deque(jobs)
         self._later: list[Job] = []
         self._n_tries: dict[Job, int] = {}
-        self._spawn = multiprocessing.get_context("spawn")
+        self._forks = worker_context()
         self._processes = [self._start(number) for number in range(min(context.request.workers, len(jobs)))]
 
     def _start(self, number: int) -> _Process:
-        here, there = self._spawn.Pipe()
+        here, there = self._forks.Pipe()
         device = device_of_worker(self._context.device, number)
-        process = self._spawn.Process(
+        process = self._forks.Process(
             target=serve, args=(there, self._context.request, self._context.root, device), daemon=True
         )
         process.start()
@@ -99,12 +100,20 @@ class _Pool:
         for number, one in enumerate(self._processes):
             if one.job is not None or not self._waiting:
                 continue
-            job = self._waiting.popleft()
-            one.job, one.n_advanced = job, 0
+            job = self._next_job(one)
+            one.job, one.n_advanced, one.place = job, 0, job.place
             try:
                 one.connection.send(job)
             except OSError:
                 self._replace(number)
+
+    def _next_job(self, one: _Process) -> Job:
+        """Take a job: on the stimuli that the worker has at hand, else on those that no other is busy with."""
+        elsewhere = {other.place for other in self._busy()}
+        job = next((job for job in self._waiting if job.place == one.place), None)
+        job = job or next((job for job in self._waiting if job.place not in elsewhere), self._waiting[0])
+        self._waiting.remove(job)
+        return job
 
     def _hear(self, one: _Process) -> None:
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,11 +28,19 @@ from .task import compute_unclaimed
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task as it travels between processes: a model and the addresses of shards."""
+    """A task as it travels between processes: a model and the addresses of shards.
+
+    Attributes:
+        model: Whose.
+        addresses: Where the shards go.
+        n_stimuli: Number of stimuli to explain.
+        place: Names these; jobs of one place are best done by one worker, which has read them.
+    """
 
     model: str
     addresses: tuple[ShardAddress, ...]
     n_stimuli: int
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,9 @@ Tell = Callable[[Message], None]
 
 def job_of(task: Task) -> Job:
     """Return a task as it travels."""
-    shards = task.shards
-    return Job(shards[0].cell.model, tuple(shard.address for shard in shards), task.n_stimuli)
+    cell, first = task.shards[0].cell, task.shards[0].first
+    addresses = tuple(shard.address for shard in task.shards)
+    return Job(cell.model, addresses, task.n_stimuli, f"{cell.model} {cell.kind.label} {first}")
 
 
 def device_of_worker(device: torch.device, number: int) -> str:
@@ -125,24 +134,28 @@ def serve(connection: Connection, request: RunRequest, root: Path, device: str) 
     """Answer the jobs that come through a connection until it is closed; the main function of a process."""
     # A keyboard's interruption reaches every process of the terminal; the run's own ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
+
+    def tell(message: Message) -> None:
+        try:
+            connection.send(message)
+        except OSError:
+            sys.exit()  # the run has ended and hears nothing
+
     worker: Worker | None = None
     while True:
         try:
             job = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         try:
             if worker is None:
-                worker = Worker(replace(request, device=device), root, connection.send)
+                worker = Worker(replace(request, device=device), root, tell)
             answer = worker.compute(job)
         except InputError as error:
             answer = Message("refused", text=str(error))
-        except OSError:
-            if os.getppid() != parent:
-                return  # the run has ended and hears nothing
+        except Exception:  # as in `compute`
             answer = Message("crashed", text=traceback.format_exc())
-        connection.send(answer)
+        tell(answer)
 
 
 class _Told(Progress):

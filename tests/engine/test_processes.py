@@ -7,6 +7,7 @@ from textwrap import dedent
 import pandas as pd
 import pytest
 
+from bcos_eval import evaluate
 from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import RunRequest
 from bcos_eval.engine.run import run
@@ -96,3 +97,17 @@ def test_a_task_that_kills_its_workers_is_left_out_and_can_be_run_again(own_run,
     (tmp_path / "always").unlink()
     again = own_run("out", workers=2)
     assert (again.n_lost, again.n_computed, len(again.shards)) == (0, 2, 2)
+
+
+def test_evaluate_takes_workers_and_refuses_what_they_cannot_be_handed(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(dedent(OWN), encoding="utf-8")
+    asked = {"methods": f"{path}:deadly", "n_samples": 60, "device": "cpu"}
+    alone, together = (evaluate(f"{path}:Tiny", "energy_pg", workers=n, **asked) for n in (1, 2))
+    pd.testing.assert_frame_equal(alone.leaderboard, together.leaderboard, check_exact=True)
+    with pytest.raises(InputError) as caught:
+        evaluate("resnet18", "energy_pg", {"mine": lambda model, images, targets: images}, workers=2)
+    assert str(caught.value) == (
+        "other processes cannot be handed models, data, explainers or metrics as objects; name them, also as "
+        "FILE.py:NAME, or use one worker."
+    )
