@@ -26,7 +26,7 @@ from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
 from bcos_eval.spelling import split_names
 from bcos_eval.stimuli import PoolChoice
-from bcos_eval.store.manifest import planned_units
+from bcos_eval.store.manifest import planned_units, stopping_widths
 from bcos_eval.user_code.dataset import CheckedDataset, checked_dataset
 from bcos_eval.user_code.model import models_named, noise, user_model
 from bcos_eval.user_code.network import Encode, Probability, borrowed, choose_device
@@ -74,6 +74,7 @@ def evaluate(
     pool: PoolChoice = "own",
     executor: str = "local",
     workers: int = 1,
+    until: float | None = None,
     quiet: bool = True,
 ) -> Evaluation:
     """Score attributions of one or several models, as `bcos-eval run` does.
@@ -104,6 +105,8 @@ def evaluate(
         pool: Whose confident images grids are made of, each model's `own` or those that all models share.
         executor: Who computes.
         workers: Number of processes that do; with several, models, data and functions must be named.
+        until: Half-width of the interval of a mean below which no more stimuli are computed for it; `n_samples`
+            is then the most. Its interval is one that holds whenever one stops. For scores of a bounded range.
         quiet: Whether to leave out progress bars.
 
     Raises:
@@ -132,6 +135,7 @@ def evaluate(
             batch_size=None if batch_size is None else _whole("batch_size", batch_size),
             executor=executor,
             workers=_whole("workers", workers),
+            until=None if until is None else float(until),
             settings=tuple(_setting(path, value) for path, value in (params or {}).items()),
             pool=pool,
         )
@@ -150,9 +154,8 @@ def evaluate(
             )
         root = Path(scratch) if out is None else Path(out)
         result = run(request, root, progress=progress, networks=networks, dataset=own_data)
-        return Evaluation(
-            leaderboard(result.shards, planned_units(root)), stored_units(result.shards), result.notes
-        )
+        table = leaderboard(result.shards, planned_units(root), stopping_widths(root))
+        return Evaluation(table, stored_units(result.shards), result.notes)
 
 
 @dataclass(frozen=True, slots=True)

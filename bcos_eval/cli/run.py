@@ -14,6 +14,13 @@ from .stored import echo_note
 
 @click.command("run")
 @request_options
+@click.option(
+    "--until",
+    type=float,
+    metavar="WIDTH",
+    help="Stop a row of the leaderboard when the half-width of its interval, which holds whenever one stops, is "
+    "below WIDTH; --samples is the most.",
+)
 @click.option("--batch-size", default="auto", help="Stimuli per batch, or auto.")
 @click.option("--workers", type=int, default=1, help="Processes that compute, each with one thread or one GPU.")
 @click.option(

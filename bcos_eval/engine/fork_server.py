@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import multiprocessing
 from multiprocessing import forkserver
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext, SpawnContext
+from typing import Final
 
-_METHOD = "forkserver"
+_METHOD: Final = "forkserver"
 _PRELOADED = "bcos_eval.engine.worker", "bcos_eval.metrics", "bcos_eval.baselines", "pandas"
 
 
-def worker_context() -> BaseContext:
+def worker_context() -> ForkServerContext | SpawnContext:
     """Return the context that makes worker processes."""
     if _METHOD not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

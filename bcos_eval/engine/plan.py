@@ -20,7 +20,7 @@ from bcos_eval.store.shards import Store
 from bcos_eval.version import NUMERICAL_VERSION
 
 from .choice import Choice
-from .request import Choices
+from .request import Choices, RunRequest
 from .run_context import RunContext
 
 _CELL_DIGITS = 12
@@ -153,9 +153,21 @@ def make_plan(context: RunContext, choices: Choices, store: Store, *, counted: b
         context.progress.note(f"left out: {reason}")
     if not cells:
         raise InputError("no combination of model, method and metric is left to run; see the notes above.")
-    tasks = context.request.share.of(_tasks(cells))
-    left = (_left(task, store, retry_failed=context.request.retry_failed) for task in tasks)
-    return Plan(cells=cells, tasks=tuple(task for task in left if task.shards))
+    shards = [shard for cell in cells for shard in cell.shards()]
+    return Plan(cells=cells, tasks=tasks_left(shards, context.request, store))
+
+
+def tasks_left(shards: Sequence[Shard], request: RunRequest, store: Store) -> tuple[Task, ...]:
+    """Return the tasks that make those of some shards that are not stored, of the share that this process has.
+
+    With `until`, how a run goes on depends on all shards: those of its share come first, and the others follow
+    unless another run computes them meanwhile.
+    """
+    tasks = _tasks(shards)
+    own = request.share.of(tasks)
+    asked = own if request.until is None else [*own, *(task for task in tasks if task not in own)]
+    left = (_left(task, store, retry_failed=request.retry_failed) for task in asked)
+    return tuple(task for task in left if task.shards)
 
 
 def shards_of_model(context: RunContext, choices: Choices, model: str) -> dict[ShardAddress, Shard]:
@@ -239,13 +251,12 @@ def _cell_key(
     }
 
 
-def _tasks(cells: Sequence[Cell]) -> list[Task]:
+def _tasks(shards: Sequence[Shard]) -> list[Task]:
     """Group shards by what they are measured on; methods alternate, so that estimates settle early."""
     wanted: dict[tuple[str, StimulusKind, int, int], dict[str, list[Shard]]] = {}
-    for cell in cells:
-        for shard in cell.shards():
-            place = (cell.model, cell.kind, shard.first, shard.stop)
-            wanted.setdefault(place, {}).setdefault(cell.method.label, []).append(shard)
+    for shard in shards:
+        place = (shard.cell.model, shard.cell.kind, shard.first, shard.stop)
+        wanted.setdefault(place, {}).setdefault(shard.cell.method.label, []).append(shard)
     return [Task(tuple(shards)) for methods in wanted.values() for shards in methods.values()]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from .worker import Job, Message, device_of_worker, job_of, serve
 
 # A job whose worker died is given to another one so many times: it may be what kills them.
 N_TRIES = 2
-_SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_END = 10.0
 
 
@@ -43,22 +41,34 @@ def execute_in_processes(context: RunContext, tasks: Sequence[Task], advance: Ca
     A worker that is killed costs its job, which another one is given; a job whose workers die twice is left out
     with a note, and a later run tries it again.
     """
-    pool = _Pool(context, advance, [job_of(task) for task in tasks])
-    try:
-        pool.run()
-    finally:
-        pool.end()
+    context.kept(_Pool).run([job_of(task) for task in tasks], advance)
 
 
 class _Pool:
-    def __init__(self, context: RunContext, advance: Callable[[int], None], jobs: Sequence[Job]) -> None:
+    """The processes of a run, which are started when they are first needed and end with it."""
+
+    def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._advance = advance
-        self._waiting = deque(jobs)
+        self._advance: Callable[[int], None] = _to_nobody
+        self._waiting: deque[Job] = deque()
         self._later: list[Job] = []
         self._n_tries: dict[Job, int] = {}
         self._forks = worker_context()
-        self._processes = [self._start(number) for number in range(min(context.request.workers, len(jobs)))]
+        self._processes: list[_Process] = []
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all processes; what they were writing is there whole or not at all."""
+        for one in self._processes:
+            one.connection.close()
+            if one.job is not None:
+                one.process.terminate()
+        for one in self._processes:
+            one.process.join(_SECONDS_TO_END)  # the others see that their connection was closed
+            if one.process.is_alive():
+                one.process.kill()
 
     def _start(self, number: int) -> _Process:
         here, there = self._forks.Pipe()
@@ -70,28 +80,21 @@ class _Pool:
         there.close()  # so that the end of the process closes the connection
         return _Process(process, here)
 
-    def run(self) -> None:
+    def run(self, jobs: Sequence[Job], advance: Callable[[int], None]) -> None:
         """Give jobs and hear messages until nothing is left."""
+        self._advance = advance
+        self._waiting.extend(jobs)
+        for number in range(len(self._processes), min(self._context.request.workers, len(jobs))):
+            self._processes.append(self._start(number))
         while self._waiting or self._later or self._busy():
             self._give()
             if not self._busy():
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                self._context.claims.wait()
                 self._waiting.extend(self._later)
                 self._later.clear()
                 continue
             for connection in wait([one.connection for one in self._busy()]):
                 self._hear(next(one for one in self._processes if one.connection is connection))
-
-    def end(self) -> None:
-        """End all processes; what they were writing is there whole or not at all."""
-        for one in self._processes:
-            one.connection.close()
-            if one.job is not None:
-                one.process.terminate()
-        for one in self._processes:
-            one.process.join(_SECONDS_TO_END)  # the others see that their connection was closed
-            if one.process.is_alive():
-                one.process.kill()
 
     def _busy(self) -> list[_Process]:
         return [one for one in self._processes if one.job is not None]
@@ -150,6 +153,10 @@ class _Pool:
         else:
             self._context.progress.note(f"{lost}, for the second time; they are left out, run it again.")
             self._context.n_lost_tasks += 1
+
+
+def _to_nobody(_n: int) -> None:
+    pass
 
 
 def raise_if_ended(message: Message) -> None:

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from tqdm import tqdm
 
 # Seconds between two states of a bar: often enough for an eye, seldom enough for a log file.
 _TERMINAL_INTERVAL = 0.2
 _LOG_INTERVAL = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How far a piece of work has come."""
+
+    shown: tqdm[NoReturn]
+
+    def advance(self, n: int) -> None:
+        """So much more is done; less if it is negative, since a worker was lost."""
+        self.shown.update(n)
+
+    def skip(self, n: int) -> None:
+        """So much need not be done after all."""
+        if n and self.shown.total is not None:
+            self.shown.total -= n
+            self.shown.refresh()
 
 
 @dataclass(slots=True)
@@ -38,14 +56,10 @@ class Progress:
             tqdm.write(text, file=sys.stderr)
 
     @contextmanager
-    def bar(self, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """Show a bar while the block runs; yields the function that moves it on."""
+    def bar(self, description: str, total: int, unit: str) -> Iterator[Bar]:
+        """Show a bar while the block runs; yields what moves it on."""
         interval = _TERMINAL_INTERVAL if sys.stderr.isatty() else _LOG_INTERVAL
         with tqdm(
             total=total, desc=description, unit=unit, disable=self.quiet, file=sys.stderr, mininterval=interval
-        ) as bar:
-
-            def advance(n: int) -> None:
-                bar.update(n)
-
-            yield advance
+        ) as shown:
+            yield Bar(shown)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from .worker import Job, Message, Worker, job_of
 # the memory otherwise.
 _OBJECT_STORE_BYTES = 80 * 1024**2
 _SECONDS_BETWEEN_LOOKS = 0.5
+# A temporary folder whose own path is long, as schedulers make them, leaves no room for the names of sockets.
+_SHORT = "/tmp" if len(tempfile.gettempdir()) > 30 and Path("/tmp").is_dir() else None
 
 
 def require_ray() -> None:
@@ -44,24 +47,24 @@ def execute_with_ray(context: RunContext, tasks: Sequence[Task], advance: Callab
     Ray starts an actor that died again and gives it its job once more; a job that fails then as well is left out
     with a note. Without an address, a Ray of this run's own is started on this machine and ended with the run.
     """
-    jobs = [job_of(task) for task in tasks]
-    with _cluster(context.request) as ray:
-        actors = _actors(ray, context, min(context.request.workers, len(jobs)))
-        waiting, idle = deque(jobs), list(actors)
-        running: dict[Any, tuple[Any, Job]] = {}
-        later: list[Job] = []
-        while waiting or running or later:
-            while waiting and idle:
-                actor, job = idle.pop(), waiting.popleft()
-                running[actor.compute.remote(job)] = (actor, job)
-            ready, _ = ray.wait([*running], timeout=_SECONDS_BETWEEN_LOOKS)
-            for reference in ready:
-                actor, job = running.pop(reference)
-                idle.append(actor)
-                rest = _heard(ray, reference, job, context, advance)
-                later += [] if rest is None else [rest]
-            if not waiting and not running:
-                waiting, later = deque(later), []
+    cluster = context.kept(_cluster)
+    waiting = deque(job_of(task) for task in tasks)
+    idle = cluster.actors(min(context.request.workers, len(waiting)))
+    running: dict[Any, tuple[Any, Job]] = {}
+    later: list[Job] = []
+    while waiting or running or later:
+        while waiting and idle:
+            actor, job = idle.pop(), waiting.popleft()
+            running[actor.compute.remote(job)] = (actor, job)
+        ready, _ = cluster.ray.wait([*running], timeout=_SECONDS_BETWEEN_LOOKS)
+        for reference in ready:
+            actor, job = running.pop(reference)
+            idle.append(actor)
+            rest = _heard(cluster.ray, reference, job, context, advance)
+            later += [] if rest is None else [rest]
+        if later and not waiting and not running:
+            context.claims.wait()
+            waiting, later = deque(later), []
 
 
 def _heard(
@@ -89,41 +92,46 @@ def _heard(
     return rest
 
 
+@dataclass(slots=True)
+class _Cluster:
+    """A Ray that was started or found, and the actors there."""
+
+    ray: Any
+    context: RunContext
+    started: list[Any] = field(default_factory=list)
+
+    def actors(self, n: int) -> list[Any]:
+        """Return `n` actors, with those that were started before."""
+        request, n_gpus = self.context.request, self.context.request.gpus_per_worker
+        if n_gpus is None:
+            n_gpus = 1.0 if self.context.device.type == "cuda" else 0.0
+        options = {"num_cpus": 1, "num_gpus": n_gpus, "max_restarts": 1, "max_task_retries": N_TRIES - 1}
+        actor = self.ray.remote(**options)(_Actor)
+        there = replace(request, device=self.context.device.type)
+        while len(self.started) < n:
+            # The files that name models and results may be given relative to where the run was started.
+            self.started.append(actor.remote(there, self.context.root.resolve(), Path.cwd()))
+        return self.started[:n]
+
+
 @contextmanager
-def _cluster(request: RunRequest) -> Iterator[Any]:
+def _cluster(context: RunContext) -> Iterator[_Cluster]:
     ray = importlib.import_module("ray")
-    if request.ray_address is not None:
-        ray.init(address=request.ray_address, log_to_driver=False)
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-        return
-    # Ray keeps sockets there, whose paths may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="bcos-ray-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            num_cpus=request.workers,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            _temp_dir=folder,
-        )
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-
-
-def _actors(ray: Any, context: RunContext, n: int) -> list[Any]:  # noqa: ANN401 - an optional module
-    request = context.request
-    n_gpus = request.gpus_per_worker
-    if n_gpus is None:
-        n_gpus = 1.0 if context.device.type == "cuda" else 0.0
-    # The files that name models and results may be given relative to where the run was started.
-    options = {"num_cpus": 1, "num_gpus": n_gpus, "max_restarts": 1, "max_task_retries": N_TRIES - 1}
-    actor = ray.remote(**options)(_Actor)
-    there = replace(request, device=context.device.type)
-    return [actor.remote(there, context.root.resolve(), Path.cwd()) for _ in range(n)]
+    with ExitStack() as stack:
+        if context.request.ray_address is not None:
+            options: dict[str, Any] = {"address": context.request.ray_address}
+        else:
+            # Ray keeps sockets there, whose paths may have 107 characters.
+            temporary = tempfile.TemporaryDirectory(prefix="bcos-ray-", dir=_SHORT, ignore_cleanup_errors=True)
+            options = {
+                "num_cpus": context.request.workers,
+                "include_dashboard": False,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+                "_temp_dir": stack.enter_context(temporary),
+            }
+        stack.callback(ray.shutdown)  # before its folder is deleted
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        yield _Cluster(ray, context)
 
 
 class _Actor:

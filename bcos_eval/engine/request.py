@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,7 @@ class RunRequest:
         gpus_per_worker: GPUs of a Ray worker, also a part of one; None is one on CUDA, else none.
         fail_fast: Whether the run ends where code raises on a unit; otherwise that unit is `failed`.
         retry_failed: Whether shards with failed units are computed again.
+        until: Half-width of the interval of a mean below which its cell stops; None computes all stimuli.
     """
 
     models: tuple[str, ...]
@@ -72,6 +74,7 @@ class RunRequest:
     gpus_per_worker: float | None = None
     fail_fast: bool = False
     retry_failed: bool = False
+    until: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run can be made of.
@@ -99,6 +102,8 @@ class RunRequest:
             raise InputError(f"--batch-size {self.batch_size} is not allowed; give 1 or more, or auto.")
         if self.workers < 1:
             raise InputError(f"--workers {self.workers} is not allowed; give 1 or more.")
+        if self.until is not None and not 0 < self.until < math.inf:
+            raise InputError(f"--until {self.until:g} is not allowed; give a half-width above 0, such as 0.02.")
 
     def as_json(self) -> dict[str, object]:
         """Return the request as plain values, for the manifest."""
@@ -118,6 +123,7 @@ class RunRequest:
             "params": [str(setting) for setting in (*self.config_settings, *self.settings)],
             "weights": dict(self.weights),
             "pool": self.pool,
+            "until": self.until,
         }
 
 

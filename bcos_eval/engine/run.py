@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,10 +23,11 @@ from bcos_eval.store.shards import Store, StoredShard
 
 from .executors import execute, require_executor
 from .failures import LOG_NAME
-from .plan import Plan, make_plan
+from .plan import Cell, Plan, Task, make_plan
 from .progress import Progress
 from .request import RunRequest, resolve
 from .run_context import RunContext
+from .stopping import compute_until, look_size, require_stoppable
 
 _N_NAMED = 5
 
@@ -82,19 +84,22 @@ def run(
     store = Store(root)
     context = RunContext(request, root, progress, networks=networks, dataset=dataset)
     context.require_data()
-    if request.share.count > 1:
+    if request.until is not None:
+        require_stoppable(choices.metrics, request.until)
+    elif request.share.count > 1:
         progress.note(f"this run computes share {request.share} of the work; others must compute the rest.")
     with reference_precision():
         plan = make_plan(context, choices, store)
         record = _record(context, plan)
-        with _recorded(record, root, progress):
-            _compute(context, plan, store)
-            shards = store.read_all(plan.addresses())
+        with _recorded(record, root, progress), context.resources:
+            cells = _compute(context, plan, store)
+            record.planned = _n_units(cells)
+            shards = store.read_all(shard.address for cell in cells for shard in cell.shards())
             _note_skipped_images(context, shards, record)
             n_failed = _note_failed_units(context, shards)
     for path in dict.fromkeys(store.ignored):
         progress.note(f"computed '{path}' again, which was damaged.")
-    return RunResult(tuple(shards), len(plan.tasks), tuple(progress.notes), n_failed, context.n_lost_tasks)
+    return RunResult(tuple(shards), context.n_tasks, tuple(progress.notes), n_failed, context.n_lost_tasks)
 
 
 def outline(
@@ -119,19 +124,38 @@ def outline(
     return make_plan(context, choices, Store(root), counted=False).outline()
 
 
-def _compute(context: RunContext, plan: Plan, store: Store) -> None:
+def _compute(context: RunContext, plan: Plan, store: Store) -> tuple[Cell, ...]:
+    """Compute what is left of a plan, and return its cells with the stimuli that they needed."""
     n_stimuli = sum(task.n_stimuli for task in plan.tasks)
     n_shards = len(plan.addresses())
     n_missing = sum(len(task.shards) for task in plan.tasks)
     if n_missing < n_shards:
         context.progress.say(f"{n_shards - n_missing} of {n_shards} shards are stored already.")
-    if plan.tasks:
-        with context.progress.bar("explained", n_stimuli, "stimulus") as advance:
-            execute(context, plan.tasks, store, advance)
+    if not plan.tasks and context.request.until is None:
+        return plan.cells
+    with context.progress.bar("explained", n_stimuli, "stimulus") as bar:
+        compute = functools.partial(_execute, context, store, bar.advance)
+        if context.request.until is not None:
+            return compute_until(context, plan, store, compute, bar.skip)
+        compute(plan.tasks)
+    return plan.cells
+
+
+def _execute(context: RunContext, store: Store, advance: Callable[[int], None], tasks: Sequence[Task]) -> None:
+    if tasks:
+        context.n_tasks += len(tasks)
+        execute(context, tasks, store, advance)
+
+
+def _n_units(cells: Sequence[Cell]) -> dict[str, int]:
+    return {cell.folder: cell.n_units for cell in cells}
 
 
 def _record(context: RunContext, plan: Plan) -> RunRecord:
     models = dict.fromkeys(cell.model for cell in plan.cells)
+    cells = plan.cells
+    if context.request.until is not None:  # what they need at least, until it is known
+        cells = tuple(replace(cell, n_stimuli=min(cell.n_stimuli, look_size(cell.kind))) for cell in cells)
     dataset = context.dataset(plan.cells[0].model)
     return RunRecord(
         asked=context.request.as_json(),
@@ -143,7 +167,7 @@ def _record(context: RunContext, plan: Plan) -> RunRecord:
         },
         weights={model: context.network(model).weights_id for model in models},
         cells=[cell.folder for cell in plan.cells],
-        planned={cell.folder: cell.n_units for cell in plan.cells},
+        planned=_n_units(cells),
         machine=_machine(),
     )
 

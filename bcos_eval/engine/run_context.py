@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -31,6 +33,8 @@ from .soundness import unsoundness
 # Images of noise that a network of the user's own is tried with.
 _N_TRIED = 3
 
+R = TypeVar("R")
+
 
 class RunContext:
     """Everything that computing a shard takes.
@@ -56,7 +60,9 @@ class RunContext:
         self.root = root
         self.progress = progress
         self.claims = Claims(root)
-        self.n_lost_tasks = 0
+        self.n_tasks = self.n_lost_tasks = 0
+        self.resources = ExitStack()
+        self._kept: dict[object, Any] = {}
         self.failures = Failures(root, progress, request.fail_fast)
         self.device = choose_device(request.device)
         self._given_dataset = dataset
@@ -70,6 +76,12 @@ class RunContext:
         self._states: dict[str, NetworkState] = {}
         self._memories: dict[str, Memory] = {}
         self._last_read: tuple[object, list[Stimulus | Unreadable]] = (None, [])
+
+    def kept(self, make: Callable[[RunContext], AbstractContextManager[R]]) -> R:
+        """Return what a context manager enters, once and until `resources` are closed: workers, for example."""
+        if make not in self._kept:
+            self._kept[make] = self.resources.enter_context(make(self))
+        return cast("R", self._kept[make])
 
     def network(self, name: str) -> Network:
         """Return a model on the run's device.
@@ -213,14 +225,14 @@ class RunContext:
 
     def _make_pool(self, model: str) -> Pool:
         dataset = self.dataset(model)
-        with self.progress.bar(f"{model} looks at all images", len(dataset), "image") as advance:
+        with self.progress.bar(f"{model} looks at all images", len(dataset), "image") as bar:
             pool = load_pool(
                 self.network(model),
                 dataset,
                 self.root / POOLS_FOLDER,
                 device=self.device,
                 claims=self.claims,
-                advance=advance,
+                advance=bar.advance,
             )
         for reason in pool.unreadable.values():
             self.progress.note(f"skipped an image: {reason}")

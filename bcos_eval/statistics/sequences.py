@@ -171,6 +171,13 @@ def cluster_means(scores: Floats, clusters: Sequence[Any] | NDArray[Any]) -> Flo
     return np.asarray(means[np.argsort(first)])
 
 
+def anytime_interval(
+    scores: Floats, clusters: Sequence[Any] | NDArray[Any], *, low: float, high: float, target: float
+) -> tuple[float, float]:
+    """Return the confidence sequence's interval of the mean after these scores; arguments as for `half_width`."""
+    return _sequence(scores, clusters, low=low, high=high, target=target, level=CONFIDENCE).interval
+
+
 def half_width(
     scores: Floats,
     clusters: Sequence[Any] | NDArray[Any],
@@ -193,6 +200,18 @@ def half_width(
     Returns:
         Half-width, half the range without scores.
     """
+    return _sequence(scores, clusters, low=low, high=high, target=target, level=level).half_width
+
+
+def _sequence(
+    scores: Floats,
+    clusters: Sequence[Any] | NDArray[Any],
+    *,
+    low: float,
+    high: float,
+    target: float,
+    level: float,
+) -> ConfidenceSequence:
     sequence = ConfidenceSequence(low, high, level=level, target=target)
     sequence.update(cluster_means(scores, clusters))
-    return sequence.half_width
+    return sequence

@@ -139,6 +139,16 @@ def planned_units(root: Path) -> dict[str, int]:
     return planned
 
 
+def stopping_widths(root: Path) -> dict[str, float]:
+    """Return the half-width at which a cell was to stop, for cells whose last run asked for one with `--until`."""
+    widths: dict[str, float | None] = {}
+    for run in read_runs(root):
+        asked = run.get("asked")
+        until = asked.get("until") if isinstance(asked, dict) else None
+        widths.update(dict.fromkeys(run["cells"], until if isinstance(until, float) and until > 0 else None))
+    return {cell: until for cell, until in widths.items() if until is not None}
+
+
 def _records(root: Path) -> tuple[list[Entry], list[Path]]:
     """Return the records, and the files that are none."""
     entries, damaged = [], []

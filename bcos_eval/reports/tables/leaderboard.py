@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bcos_eval.errors import InputError
 from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.statistics.resampling import grouped_mean
+from bcos_eval.statistics.sequences import anytime_interval
 from bcos_eval.store.atomic_write import write_text
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.manifest import cell_recency
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 TIMINGS_NAME = "timings.csv"
 
 
-def leaderboard_rows(shards: Iterable[StoredShard], planned: Mapping[str, int] | None = None) -> list[Row]:
+def leaderboard_rows(
+    shards: Iterable[StoredShard],
+    planned: Mapping[str, int] | None = None,
+    until: Mapping[str, float] | None = None,
+) -> list[Row]:
     """Return the rows of a leaderboard: the contract's columns, and further counts after them.
 
     `n` counts the units with a defined score, on which mean, interval and quartiles rest; a zero map that scores
@@ -44,18 +49,27 @@ def leaderboard_rows(shards: Iterable[StoredShard], planned: Mapping[str, int] |
     Args:
         shards: Stored shards of any number of cells.
         planned: Number of units of each cell when it is finished, as the manifest says; unknown where it does not.
+        until: Half-width at which a cell was to stop, for those that were: their interval is that of the
+            confidence sequence, which holds whenever one stops.
     """
     ordered = sorted(shards, key=lambda shard: shard.facts.address.cell)  # stable: shards keep their order
     cells = itertools.groupby(ordered, key=lambda shard: shard.facts.address.cell)
-    rows = [{**summary(list(own)), "n_planned": (planned or {}).get(cell)} for cell, own in cells]
+    rows = [
+        {**summary(list(own), (until or {}).get(cell)), "n_planned": (planned or {}).get(cell)}
+        for cell, own in cells
+    ]
     return sorted(rows, key=lambda row: [row[column] for column in LABEL_COLUMNS])
 
 
-def leaderboard(shards: Iterable[StoredShard], planned: Mapping[str, int] | None = None) -> pd.DataFrame:
+def leaderboard(
+    shards: Iterable[StoredShard],
+    planned: Mapping[str, int] | None = None,
+    until: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
     """Return `leaderboard_rows` as a data frame with the contract's columns."""
     import pandas as pd
 
-    table = pd.DataFrame(leaderboard_rows(shards, planned), columns=list(LEADERBOARD_COLUMNS))
+    table = pd.DataFrame(leaderboard_rows(shards, planned, until), columns=list(LEADERBOARD_COLUMNS))
     return table.astype({"n_planned": "Int64"})
 
 
@@ -152,8 +166,8 @@ def shard_labels(shard: StoredShard) -> dict[str, str]:
     return {**stored, "pool": shard.facts.image_pool}
 
 
-def summary(shards: Sequence[StoredShard]) -> Row:
-    """Return the row of a cell, from its shards."""
+def summary(shards: Sequence[StoredShard], until: float | None = None) -> Row:
+    """Return the row of a cell, from its shards; of one that was to stop at a half-width, if that is given."""
     scores, targets, units, seconds = (
         np.concatenate([shard.numbers(column) for shard in shards])
         for column in ("score", "target", "unit", "seconds")
@@ -167,13 +181,16 @@ def summary(shards: Sequence[StoredShard]) -> Row:
     defined = by_unit[np.isfinite(scores[by_unit])]
     metric = shards[0].facts.metric
     classes = targets[defined] if metric.is_mean_over_classes else None
-    low, high = mean_interval(
-        scores[defined],
-        clusters[defined],
-        classes,
-        low=-math.inf if metric.low is None else metric.low,
-        high=math.inf if metric.high is None else metric.high,
-    )
+    bounds = {
+        "low": -math.inf if metric.low is None else metric.low,
+        "high": math.inf if metric.high is None else metric.high,
+    }
+    if until is None:
+        low, high = mean_interval(scores[defined], clusters[defined], classes, **bounds)
+    else:  # in the order of the run, which is not that of the files' names
+        starts = np.repeat([shard.facts.first for shard in shards], [len(shard.chance) for shard in shards])
+        run_order = defined[np.lexsort((defined, starts[defined]))]
+        low, high = anytime_interval(scores[run_order], clusters[run_order], **bounds, target=until)
     q25, median, q75 = np.quantile(scores[defined], [0.25, 0.5, 0.75]) if len(defined) else (np.nan,) * 3
     return {
         **shard_labels(shards[0]),

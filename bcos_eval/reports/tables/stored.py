@@ -20,7 +20,7 @@ from bcos_eval import statistics
 from bcos_eval.errors import InputError
 from bcos_eval.store.atomic_write import write_bytes
 from bcos_eval.store.integrity import Finding
-from bcos_eval.store.manifest import cell_recency, planned_units
+from bcos_eval.store.manifest import cell_recency, planned_units, stopping_widths
 from bcos_eval.store.sealed import DamagedFileError, read_sealed_json, sealed_json
 from bcos_eval.store.shards import Store
 
@@ -75,7 +75,7 @@ def leaderboard_findings(folder: Path) -> Iterator[Finding]:
     path = folder / LEADERBOARD_NAME
     if not path.is_file():
         return
-    rows = leaderboard_rows(current_shards(Store(folder))[0], planned_units(folder))
+    rows = leaderboard_rows(current_shards(Store(folder))[0], planned_units(folder), stopping_widths(folder))
     if path.read_bytes() != csv_text(rows, LEADERBOARD_COLUMNS).encode():
         yield Finding(path, "does not follow from the stored units; `bcos-eval leaderboard` makes it again.")
 
@@ -118,18 +118,21 @@ class _Board:
 
 def _summaries(store: Store, cells: Sequence[tuple[str, Sequence[Store]]]) -> Iterator[tuple[str, Row, set[Path]]]:
     """Yield cells, their rows and the folders these are made of; what is kept already is not computed again."""
-    code, before = _code_digest(), _read_cache(store.root)
+    code, before, widths = _code_digest(), _read_cache(store.root), stopping_widths(store.root)
     after: dict[str, Any] = {}
     for cell, homes in cells:
         raw = {shard.address.shard: (home, shard) for home in reversed(homes) for shard in home.raw_shards(cell)}
         ordered = [raw[name] for name in sorted(raw)]
-        digest = hashlib.sha256("\n".join([code, *(one.digest for _, one in ordered)]).encode()).hexdigest()
+        until = widths.get(cell)
+        digest = hashlib.sha256(
+            "\n".join([code, repr(until), *(one.digest for _, one in ordered)]).encode()
+        ).hexdigest()
         kept = before.get(cell)
         if kept is None or kept["digest"] != digest:
             shards = {name: home.parsed(one) for name, (home, one) in raw.items()}
             ours = [shard for name in sorted(raw) if (shard := shards[name]) is not None]
             foreign = sorted(name for name, shard in shards.items() if shard is None)
-            kept = {"digest": digest, "foreign": foreign, "row": summary(ours) if ours else None}
+            kept = {"digest": digest, "foreign": foreign, "row": summary(ours, until) if ours else None}
         else:
             for name in kept["foreign"]:
                 home, one = raw[name]

@@ -59,7 +59,7 @@ def test_the_rows_are_those_of_the_shards(folder):
 
 def test_an_unchanged_cell_is_not_summarised_again(folder, monkeypatch):
     first = stored_leaderboard([folder])
-    monkeypatch.setattr(stored, "summary", lambda shards: pytest.fail("summarised again"))
+    monkeypatch.setattr(stored, "summary", lambda shards, until: pytest.fail("summarised again"))
     assert written(stored_leaderboard([folder]).rows) == written(first.rows)
 
 
@@ -68,7 +68,9 @@ def test_what_changed_is_summarised_again(folder, monkeypatch, change):
     stored_leaderboard([folder])
     summarised = []
     summary = stored.summary
-    monkeypatch.setattr(stored, "summary", lambda shards: summarised.append(len(shards)) or summary(shards))
+    monkeypatch.setattr(
+        stored, "summary", lambda shards, until: summarised.append(len(shards)) or summary(shards, until)
+    )
     store, cache = Store(folder), folder / "cache" / "leaderboard.json"
     expected = [2]
     if change == "new shard":
