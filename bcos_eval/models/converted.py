@@ -77,20 +77,21 @@ def converted_model(name: str, form: BcosForm = USUAL) -> ModelInfo | None:
 
 @torch.no_grad()
 def calibrate_norms(network: nn.Module, encoded: Tensor) -> None:
-    """Make the batch norms of a network divide by the deviations that they meet; its logits stay what they are.
+    """Give the batch norms of a network the statistics that they meet; its logits stay what they are.
 
-    A B-cos layer keeps the direction of a filter and loses its length, which the batch norm after it makes up for
-    if it divides by the true deviation. Files in which norms were folded into the convolutions need this.
+    Files in which norms were folded into the convolutions need this, for two reasons: in training a norm takes the
+    statistics of the batch, whatever the file says; and a B-cos layer keeps the direction of a filter and loses
+    its length, which the batch norm after it makes up for if it divides by the true deviation.
 
     Args:
         network: In evaluation mode; its batch norms change in place.
         encoded: Some of its input, a few dozen images.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    met: dict[nn.Module, Tensor] = {}
+    met: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def meet(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        met[norm] = inputs[0].var((0, 2, 3), unbiased=False)
+        met[norm] = torch.var_mean(inputs[0], (0, 2, 3), unbiased=False)
 
     handles = [norm.register_forward_pre_hook(meet) for norm in norms]
     try:
@@ -99,10 +100,20 @@ def calibrate_norms(network: nn.Module, encoded: Tensor) -> None:
         for handle in handles:
             handle.remove()
     for norm in norms:
-        if norm.running_var is not None and norm.weight is not None and norm in met:
-            # weight / deviation is what counts: both change by the same factor.
-            norm.weight.mul_(((met[norm] + norm.eps) / (norm.running_var + norm.eps)).sqrt())
-            norm.running_var.copy_(met[norm])
+        if norm in met:
+            _give_statistics(norm, *met[norm])
+
+
+def _give_statistics(norm: nn.BatchNorm2d, variance: Tensor, mean: Tensor) -> None:
+    """Change a norm's statistics; its scale and bias follow, so that it does what it did."""
+    if norm.running_var is None or norm.running_mean is None or norm.weight is None:
+        return
+    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+    norm.weight.copy_(gain * (variance + norm.eps).sqrt())
+    if norm.bias is not None:
+        norm.bias.add_(gain * (mean - norm.running_mean))
+    norm.running_var.copy_(variance)
+    norm.running_mean.copy_(mean)
 
 
 def _unlisted() -> tuple[str, ...]:

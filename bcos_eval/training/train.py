@@ -122,16 +122,22 @@ def _initial_model(info: ModelInfo, request: TrainingRequest, training_set: Data
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(request.recipe.seed, "weights"))
         if isinstance(info.build, ConvertedNetwork) and request.initial is not None:
-            base = model_info(info.build.base).build("small", num_classes).eval()
-            start_from(base, request.initial)
-            some = range(0, len(training_set), max(1, len(training_set) // _N_CALIBRATION_IMAGES))
-            calibrate_norms(base, base.encode(torch.stack([training_set[index].image for index in some])))
+            base = model_info(info.build.base).build("small", num_classes)
+            _start_from(base, request.initial, training_set)
             return replace(info.build, form=request.recipe.form).of(base)
         model = info.build("small", num_classes)
         give_form(model, request.recipe.form)
     if request.initial is not None:
-        start_from(model, request.initial)
+        _start_from(model, request.initial, training_set)
     return model
+
+
+def _start_from(model: Classifier, initial: Path, training_set: Dataset) -> None:
+    start_from(model, initial)
+    if not model.is_bcos:
+        some = range(0, len(training_set), max(1, len(training_set) // _N_CALIBRATION_IMAGES))
+        encoded = model.encode(torch.stack([training_set[index].image for index in some]))
+        calibrate_norms(model.eval(), encoded)
 
 
 def _write(
@@ -162,6 +168,7 @@ def _write(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "recipe": asdict(request.recipe),
         "initial_weights": None if request.initial is None else request.initial.stem,
+        "train_images": len(training_set),
         "train_digest": training_set.digest(),
         "val_digest": validation_set.digest(),
         "val_images": len(table.labels),
