@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "leaderboard": "Print the leaderboard of stored results.",
     "compare": "Compare methods or models on the same units, with tests and effect sizes.",
     "agreement": "Say which metrics put the methods in the same order.",
+    "protocols": "Score the same maps under every preset of a metric and say which conclusions flip.",
     "figures": "Draw figures from stored results.",
     "report": "Write one page of stored results: tables, figures, pictures.",
     "aggatt": "Draw mean attributions of grids ranked by score (AggAtt).",

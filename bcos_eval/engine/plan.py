@@ -212,6 +212,8 @@ def _cell(
         )
     kind.check(network, method.name, method.params, metric.name)
     context.require_size(model, kind)
+    if caution := kind.caution(network, metric.name):
+        context.progress.note(caution)
     n_stimuli = asked = context.request.n_samples
     if counted:
         n_stimuli = _n_stimuli(context, model, metric, kind)

@@ -157,6 +157,15 @@ class StimulusKind(ABC):
             IncompatibleError: If it fails on one.
         """
 
+    def caution(self, network: Network, metric: str) -> str:
+        """Return what readers of the scores of this network must know; empty where there is nothing.
+
+        Args:
+            network: The network to explain.
+            metric: What is to be scored.
+        """
+        return ""
+
     def explain(self, explain: Explain, network: Network, images: Tensor, targets: Tensor) -> Tensor:
         """Return the attributions of stimuli the way their kind wants the network to see them.
 

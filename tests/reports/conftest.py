@@ -33,17 +33,28 @@ class StoreMaker:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def units(self, scores, *, chance=1 / 9, targets_per_stimulus=1, curves=None, is_control=False, **labels):
-        """One shard with these scores; statuses are `nonfinite` where a score is."""
+    def units(
+        self,
+        scores,
+        *,
+        chance=1 / 9,
+        targets_per_stimulus=1,
+        curves=None,
+        is_control=False,
+        direction="higher",
+        stimuli="",
+        **labels,
+    ):
+        """One shard with these scores; statuses are `nonfinite` where a score is; `stimuli` tells grids apart."""
         rows = {**DEFAULT_LABELS, **labels}
         cell = "-".join(rows.values()).replace("/", "_")
         scores = np.asarray(scores, dtype=np.float64)
-        stimuli, units = np.divmod(np.arange(len(scores)), targets_per_stimulus)
+        numbers, units = np.divmod(np.arange(len(scores)), targets_per_stimulus)
         frame = [
             {
                 **rows,
                 "sample_id": f"s{i}",
-                "stimulus": f"kind/{stimuli[i]:06d}",
+                "stimulus": f"kind/{numbers[i]:06d}",
                 "target": int(units[i]),
                 "unit": int(units[i]),
                 "score": float(score),
@@ -61,12 +72,12 @@ class StoreMaker:
             MetricFacts(
                 rows["metric"],
                 rows["preset"],
-                "higher",
+                direction,
                 is_mean_over_classes=rows["metric"] == "pointing_game",
             ),
             0,
             len(scores),
-            {},
+            {"stimulus": {"name": "grid", "models": [stimuli]}} if stimuli else {},
         )
         Store(self.root).write(StoredShard(facts, unit_table(frame), (float(chance),) * len(scores), table))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bcos_eval.contract.metric import MetricInfo, View
 from bcos_eval.contract.network import Network
@@ -28,6 +29,10 @@ from .rule import GRID_RULES, GridOrder, GridRule
 _FEWEST_CELLS_PER_SIDE = 2
 # Views in which only the first and the last cell have a network to explain.
 _CORNER_VIEWS = ("difull", "dipart")
+# What libraries call modules of self-attention; ChannelAttention and squeeze-and-excitation are none.
+_ATTENTION = re.compile(
+    r"((relativepositional)?multihead|self|(shifted)?window)?attention(v2)?", flags=re.IGNORECASE
+)
 # The parameter by which methods take a layer that networks need not offer as their features.
 _LAYER = "layer"
 
@@ -193,6 +198,17 @@ class GridKind(StimulusKind):
         if self.view in ("plain", "dipart"):
             check_takes_size(network, self.n * network.input_size, self.plural, device)
 
+    def caution(self, network: Network, metric: str) -> str:
+        """Say that a transformer is shown larger images than it was trained on, where it is."""
+        if self.view != "plain" or not _has_attention(network):
+            return ""
+        side = network.input_size
+        return (
+            f"'{metric}' shows the transformer '{network.name}' grids of {self.n * side} pixels a side and it was "
+            f"trained on {side}: its score measures that, too. To compare it with other networks, use "
+            "grid_pg/bcosification_strided or grid_pg/aloe_strided, which show it images of its own size."
+        )
+
     def explain(self, explain: Explain, network: Network, images: Tensor, targets: Tensor) -> Tensor:
         """Return the attributions of grids the way the view wants the network to see them.
 
@@ -232,3 +248,9 @@ def _grid_kind(info: MetricInfo, params: Mapping[str, Param], pool: PoolChoice) 
 
 def _as_cell_of_native_size(sample: Sample, n: int) -> Sample:
     return rescaled(sample, sample.image.shape[-1] // n)
+
+
+def _has_attention(network: Network) -> bool:
+    """Whether a network has self-attention, by what its modules are called: transformers of all libraries have."""
+    modules = network.modules() if isinstance(network, nn.Module) else ()
+    return any(_ATTENTION.fullmatch(type(module).__name__) for module in modules)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bcos_eval.errors import IncompatibleError
+from bcos_eval.models.registry import model_info
 from bcos_eval.stimuli.grids.kind import GridKind
 from bcos_eval.user_code.network import UserModel
 
@@ -89,3 +90,38 @@ def test_a_network_of_one_size_is_refused_whole_grids_and_told_what_to_use():
 @pytest.mark.parametrize("view", ["rescaled", "strided", "strided_padded", "difull"])
 def test_a_network_of_one_size_is_not_tried_where_it_is_shown_its_size(view):
     GridKind("bcos_v2", 2, view=view).check_size(user_model(), torch.device("cpu"))
+
+
+class Attends(OneSize):
+    """With attention of torch's own, as torchvision's transformers have."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 1)
+
+
+def test_readers_are_told_that_a_transformer_is_shown_larger_images_than_it_knows():
+    kind = GridKind("bcos_v2", 3)
+    assert kind.caution(user_model(Attends()), "grid_pg/bcos_v2") == (
+        "'grid_pg/bcos_v2' shows the transformer 'mine' grids of 24 pixels a side and it was trained on 8: its "
+        "score measures that, too. To compare it with other networks, use grid_pg/bcosification_strided or "
+        "grid_pg/aloe_strided, which show it images of its own size."
+    )
+    assert kind.caution(user_model(), "grid_pg/bcos_v2") == ""
+    assert GridKind("bcos_v2", 2, view="strided").caution(user_model(Attends()), "grid_pg/aloe_strided") == ""
+
+
+@pytest.mark.parametrize("name", ["bcos_vitc_ti_patch1_14", "vitc_ti_patch1_14", "vit_b_16", "swin_t", "maxvit_t"])
+def test_transformers_are_known_by_their_modules(name):
+    with torch.device("meta"):
+        network = model_info(name).build("imagenet", 1000)
+    assert GridKind("bcos_v2", 2).caution(network, "grid_pg/bcos_v2")
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "bcos_densenet121", "convnext_tiny", "efficientnet_b0", "mobilenet_v2"]
+)
+def test_convolutional_networks_are_no_transformers(name):
+    with torch.device("meta"):
+        network = model_info(name).build("imagenet", 1000)
+    assert GridKind("bcos_v2", 2).caution(network, "grid_pg/bcos_v2") == ""
