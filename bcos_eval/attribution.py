@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from bcos_eval.bcos import Over, Unit, contribution_map, unit_summary
 from bcos_eval.contract.network import Network, device_of, name_of
 from bcos_eval.contract.params import Param, plain
 from bcos_eval.contract.precision import float32_by_default
@@ -24,15 +25,17 @@ from bcos_eval.user_code.plugins import explainer_named, explainer_of
 def explain(
     model: nn.Module,
     images: Tensor | Image.Image | Sequence[Image.Image],
-    targets: Tensor | Sequence[int] | int,
+    targets: Tensor | Sequence[int] | int | None = None,
     method: str | Callable[..., Tensor] = "bcos",
     *,
     encode: Encode | None = None,
     probability: str | Probability | None = None,
     seed: int = 0,
+    unit: Unit | None = None,
+    over: Over = "mean",
     **params: Param,
 ) -> Tensor:
-    """Return signed attributions of some images for some classes.
+    """Return signed attributions of some images for some classes, or for a hidden unit of a B-cos network.
 
     It may be called inside `no_grad`, `inference_mode` and from several threads; the model is left as it was.
 
@@ -47,6 +50,9 @@ def explain(
         probability: For your own module: "softmax", "sigmoid" or a function; None takes the module's, or else a
             softmax, for B-cos networks a sigmoid, with a warning.
         seed: Seed of explainers that draw.
+        unit: In the place of targets: name of a layer, as `named_modules` has it, and channel of its output. The
+            maps are what each pixel contributes to the unit's activation, and sum to it.
+        over: Whether the activation of a unit in an image is its `mean` over positions or its `max`.
         params: Parameters of the explainer.
 
     Returns:
@@ -63,13 +69,40 @@ def explain(
         >>> model = bcos_eval.load_model("bcos_resnet18", weights="random", dataset="shapes")
         >>> bcos_eval.explain(model, torch.rand(2, 3, 64, 64), torch.tensor([0, 3])).shape
         torch.Size([2, 1, 64, 64])
+        >>> bcos_eval.explain(model, torch.rand(2, 3, 64, 64), unit=("layer4.1", 37)).shape
+        torch.Size([2, 1, 64, 64])
     """
+    if (targets is None) == (unit is None):
+        raise InputError("give targets, the classes to explain, or unit=(layer, channel), and not both.")
     explainer = explainer_named(method) if isinstance(method, str) else explainer_of(_name_of(method), method)
     with torch.inference_mode(False), float32_by_default():
         pixels = _pixels(images)
-        classes = _classes(targets, len(pixels))
+        classes = None if unit is not None else _classes(targets, len(pixels))
         network = _network(model, pixels[:1], encode, probability)
+        if classes is None or unit is not None:
+            return _unit_maps(network, pixels, cast("Unit", unit), over, explainer.info.name, params)
         return explainer(network, pixels, classes, seed=_whole(seed), **params)
+
+
+def _unit_maps(
+    network: Network, pixels: Tensor, unit: Unit, over: Over, method: str, params: Mapping[str, Param]
+) -> Tensor:
+    """Return what pixels contribute to a unit, `(B, 1, H, W)`.
+
+    Raises:
+        InputError: If the network is no B-cos network, or another method or a parameter was given.
+    """
+    if method != "bcos" or params:
+        raise InputError("a unit is explained by the method bcos, without parameters; leave the others out.")
+    if not network.is_bcos:
+        raise InputError(f"'{network.name}' is no B-cos network, and units of others have no linear summary.")
+    if over not in ("mean", "max"):
+        raise InputError(f"over={over!r} is not allowed; give 'mean' or 'max'.")
+    if not (isinstance(unit, tuple) and len(unit) == 2 and isinstance(unit[0], str) and isinstance(unit[1], int)):
+        raise InputError(f"unit={unit!r} is not allowed; give (layer, channel), for example ('layer4.1', 37).")
+    encoded = network.encode(pixels.to(device_of(network)))
+    rows, _ = unit_summary(cast("nn.Module", network), encoded, unit, over=over)
+    return contribution_map(rows, encoded)[:, None]
 
 
 def _network(

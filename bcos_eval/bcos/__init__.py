@@ -28,6 +28,7 @@ from .transform import (
     UnitNormLinear,
     default_logit_bias,
 )
+from .units import Over, Unit, unit_activations, unit_summary
 
 __all__ = [
     "AllNormUncentred2d",
@@ -39,8 +40,10 @@ __all__ = [
     "GroupNorm2d",
     "LayerNorm",
     "LogitLayer",
+    "Over",
     "PositionNorm2d",
     "SelfAttention",
+    "Unit",
     "UnitNormConv2d",
     "UnitNormLinear",
     "add_inverse",
@@ -53,4 +56,6 @@ __all__ = [
     "linear_summary",
     "summary_rows",
     "target_gradients",
+    "unit_activations",
+    "unit_summary",
 ]

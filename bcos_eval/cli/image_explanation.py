@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bcos_eval.bcos import colour_explanation, linear_summary
+from bcos_eval.bcos import Over, Unit, colour_explanation, contribution_map, linear_summary, unit_summary
 from bcos_eval.contract.explainer import Explainer
 from bcos_eval.data import load_dataset
 from bcos_eval.data.image_file import read_image, to_tensor
@@ -17,10 +17,11 @@ from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.engine.choice import Choice, check_settings, choose, parse_setting
 from bcos_eval.engine.request import DEFAULT_BCOS_METHODS, DEFAULT_STANDARD_METHODS
 from bcos_eval.engine.shard_rows import method_facts
-from bcos_eval.errors import IncompatibleError, unknown_name
+from bcos_eval.errors import IncompatibleError, InputError, unknown_name
 from bcos_eval.models import Classifier, load_model
 from bcos_eval.reports.figures.explanation_picture import ExplainedImage
 from bcos_eval.spelling import is_reference
+from bcos_eval.store.facts import MethodFacts
 from bcos_eval.user_code.model import load_user_model
 from bcos_eval.user_code.network import UserModel
 from bcos_eval.user_code.plugins import explainer_named
@@ -110,8 +111,7 @@ def explain_image(
     Raises:
         InputError: If the image cannot be read or the class is unknown.
     """
-    size = EvaluationTransform.for_network(model)
-    image = to_tensor(size.image(read_image(path)))[None].to(next(model.parameters()).device)
+    image = _fitting_image(model, path)
     with torch.no_grad():
         probabilities = model.probability(model(model.encode(image)))[0]
     ranked = probabilities.argsort(descending=True, stable=True).tolist()
@@ -132,6 +132,58 @@ def explain_image(
         )
         for k, index in enumerate(indices)
     ]
+
+
+def unit_named(text: str) -> Unit:
+    """Return the unit that `LAYER:CHANNEL` names.
+
+    Raises:
+        InputError: If the text has another form.
+    """
+    layer, colon, channel = text.rpartition(":")
+    if not (colon and layer and channel.isdecimal()):
+        raise InputError(f"--unit '{text}' is not of the form LAYER:CHANNEL, for example layer4.1:37.")
+    return layer, int(channel)
+
+
+def explain_units(
+    model: Classifier | UserModel, path: Path, units: Sequence[str], over: Over
+) -> list[ExplainedImage]:
+    """Return what the pixels of an image file contribute to hidden units of a B-cos network, a row per unit.
+
+    Args:
+        model: The network.
+        path: Image file.
+        units: Each `LAYER:CHANNEL`.
+        over: Whether a unit's activation is its mean over positions or the largest.
+
+    Raises:
+        InputError: If the network is none, the image cannot be read, or a unit does not exist.
+    """
+    if not model.is_bcos:
+        raise InputError(f"'{model.name}' is no B-cos network, and units of others have no linear summary.")
+    image = _fitting_image(model, path)
+    encoded = model.encode(image)
+    rows = []
+    for text in units:
+        row, activation = unit_summary(model, encoded, unit_named(text), over=over)
+        rows.append(
+            ExplainedImage(
+                image=image[0].cpu().numpy(),
+                target_name=text,
+                probability=None,
+                maps={MethodFacts("bcos"): contribution_map(row, encoded)[0].detach().cpu().numpy()},
+                colour=colour_explanation(row[0], encoded[0]).detach().cpu().numpy(),
+                activation=float(activation[0]),
+            )
+        )
+    return rows
+
+
+def _fitting_image(model: Classifier | UserModel, path: Path) -> Tensor:
+    """Return an image file `(1, 3, H, W)` at the size the model was made for, on its device."""
+    size = EvaluationTransform.for_network(model)
+    return to_tensor(size.image(read_image(path)))[None].to(next(model.parameters()).device)
 
 
 def _class_indices(model: Classifier | UserModel, target: str, ranked: Sequence[int]) -> list[int]:

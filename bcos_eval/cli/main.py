@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "Write one page of stored results: tables, figures, pictures.",
     "aggatt": "Draw mean attributions of grids ranked by score (AggAtt).",
     "check-published": "Compare stored results with published numbers, and say which cannot be compared and why.",
+    "units": "Show what hidden units respond to: their top images, explained.",
     "verify": "Check stored files, their completeness, and a sample of scores anew.",
     "train": "Train a model as the shipped weights were.",
     "doctor": "Say what is installed and usable, and how fast it is.",

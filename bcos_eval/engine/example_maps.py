@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -10,10 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bcos_eval.bcos import colour_explanation, linear_summary
+from bcos_eval.bcos import colour_explanation, contribution_map, linear_summary
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.stimulus import Stimulus
-from bcos_eval.store.examples import MAX_STIMULI, MAX_TARGETS, ExampleIdentity, Examples, save_examples
+from bcos_eval.store.examples import (
+    MAX_STIMULI,
+    MAX_TARGETS,
+    TWO_MOST_LIKELY,
+    ExampleIdentity,
+    Examples,
+    save_examples,
+)
 
 from .plan import Cell
 from .run_context import RunContext
@@ -22,6 +30,7 @@ from .shard_rows import method_facts
 
 # The method whose attributions have colours.
 _COLOUR_METHOD = "bcos"
+_SINGLE = "single"
 _SMOOTHING_OF_SIDE = 15 / 224
 
 
@@ -55,6 +64,38 @@ def keep_examples(context: RunContext, cell: Cell, scored: Sequence[ScoredStimul
         rgba=_colours(network, stimuli, context.device) if coloured else None,
     )
     save_examples(context.root, examples)
+    if coloured and cell.kind.label == _SINGLE:
+        _keep_two_most_likely(context, identity, stimuli, network)
+
+
+def _keep_two_most_likely(
+    context: RunContext, identity: ExampleIdentity, stimuli: Sequence[Stimulus], network: Network
+) -> None:
+    """Store what speaks for the two classes that a network finds most likely, the first of them first."""
+    asked = [_with_most_likely(stimulus, network, context.device) for stimulus in stimuli[:MAX_STIMULI]]
+    encoded = [network.encode(stimulus.image[None].to(context.device)) for stimulus in asked]
+    maps = [
+        contribution_map(
+            linear_summary(cast("nn.Module", network), x, stimulus.targets[None].to(context.device)), x[:, None]
+        )[0]
+        for x, stimulus in zip(encoded, asked, strict=True)
+    ]
+    examples = examples_of(
+        replace(identity, kind=TWO_MOST_LIKELY),
+        asked,
+        torch.stack(maps),
+        class_names=context.dataset(identity.model).class_names,
+        rgba=_colours(network, stimuli, context.device, [stimulus.targets for stimulus in asked]),
+    )
+    save_examples(context.root, examples)
+
+
+@torch.no_grad()
+def _with_most_likely(stimulus: Stimulus, network: Network, device: torch.device) -> Stimulus:
+    logits = network(network.encode(stimulus.image[None].to(device)))[0]
+    targets = logits.topk(min(2, len(logits))).indices.cpu()
+    nowhere = torch.zeros(len(targets), *stimulus.image.shape[-2:], dtype=torch.bool)
+    return replace(stimulus, targets=targets, regions=nowhere, sample_ids=stimulus.sample_ids[:1] * len(targets))
 
 
 def examples_of(
@@ -101,13 +142,24 @@ def _to_uint8(values: Tensor) -> NDArray[np.uint8]:
     return (values.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
 
 
-def _colours(network: Network, stimuli: Sequence[Stimulus], device: torch.device) -> Tensor:
-    """Colour explanations `(N, K, 4, H, W)`, one stimulus at a time since grids are large."""
+def _colours(
+    network: Network, stimuli: Sequence[Stimulus], device: torch.device, targets: Sequence[Tensor] | None = None
+) -> Tensor:
+    """Colour explanations `(N, K, 4, H, W)`, one stimulus at a time since grids are large.
+
+    Args:
+        network: A B-cos network.
+        stimuli: Stimuli of one size.
+        device: Where the network is.
+        targets: Classes to explain `(K,)` for each stimulus, in the place of its own.
+    """
     colours = []
-    for stimulus in stimuli:
+    for number, stimulus in enumerate(stimuli):
         encoded = network.encode(stimulus.image[None].to(device))
-        targets = stimulus.targets[None, :MAX_TARGETS].to(device)
-        weights = linear_summary(cast("nn.Module", network), encoded, targets)[0]  # (K, 6, H, W)
+        asked = stimulus.targets if targets is None else targets[number]
+        weights = linear_summary(  # (K, 6, H, W)
+            cast("nn.Module", network), encoded, asked[None, :MAX_TARGETS].to(device)
+        )[0]
         smoothing = _smoothing(stimulus)
         rows = [colour_explanation(row, encoded[0], smoothing=smoothing).cpu() for row in weights]
         colours.append(torch.stack(rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -122,6 +122,23 @@ class Results:
             for one in load_examples(folder):
                 kept.setdefault(one.identity, one)
         return list(kept.values())
+
+    @cached_property
+    def example_scores(self) -> Mapping[tuple[str, ...], Mapping[str, float]]:
+        """Scores by metric of the first stimuli, which pictures are kept of.
+
+        Keys are dataset, model, weights, method, stimulus and target.
+        """
+        found: dict[tuple[str, ...], dict[str, float]] = {}
+        for shard in self.shards:
+            if shard.facts.first:
+                continue
+            metric = f"{shard.facts.metric.name}/{shard.facts.metric.preset_label}"
+            columns = [shard.texts(name) for name in ("dataset", "model", "weights", "method", "stimulus")]
+            targets = [str(int(target)) for target in shard.numbers("target")]
+            for *labels, target, score in zip(*columns, targets, shard.numbers("score"), strict=True):
+                found.setdefault((*labels, target), {}).setdefault(metric, float(score))
+        return found
 
     @cached_property
     def aggregates(self) -> Sequence[AggregateAttribution]:

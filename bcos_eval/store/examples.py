@@ -25,6 +25,10 @@ from .sealed import DamagedFileError
 # A figure shows a handful of rows; grids of large images would take tens of megabytes per method otherwise.
 MAX_STIMULI = 4
 MAX_TARGETS = 2
+# Kind of the examples in which an image is explained for its two most likely classes, not for its label.
+TWO_MOST_LIKELY = "two_most_likely"
+# Kinds of the examples that show what a hidden unit responds to begin so; the unit follows.
+UNIT_KIND = "unit "
 
 _VERSION = 2
 # Files without seals, which know their method by its label. They are read and no longer written.
@@ -54,6 +58,11 @@ class ExampleIdentity:
     weights: str
     kind: str
     method: MethodFacts
+
+
+def shows_stimuli(identity: ExampleIdentity) -> bool:
+    """Return whether examples are the stimuli of a run, explained for the classes they were scored for."""
+    return identity.kind != TWO_MOST_LIKELY and not identity.kind.startswith(UNIT_KIND)
 
 
 @dataclass(frozen=True, slots=True)

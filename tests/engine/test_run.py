@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from bcos_eval.contract.plugins import find_explainer, find_metric
 from bcos_eval.engine import task as shard_task
@@ -242,9 +243,27 @@ def test_the_first_attributions_are_kept_for_the_figures(toy_run):
 
     toy_run(methods=("bcos", "ixg"))
     kept = {(one.identity.kind, one.identity.method.label): one for one in load_examples(toy_run.root)}
-    assert set(kept) == {(kind, method) for kind in ("single", "grid2x2-bcos_v2") for method in ("bcos", "ixg")}
+    expected = {(kind, method) for kind in ("single", "grid2x2-bcos_v2") for method in ("bcos", "ixg")}
+    assert set(kept) == {*expected, ("two_most_likely", "bcos")}
     assert kept["single", "bcos"].rgba is not None
     assert kept["single", "ixg"].rgba is None
+
+
+def test_what_speaks_for_the_two_most_likely_classes_is_kept_and_sums_to_their_logits(toy_run):
+    from bcos_eval.store.examples import TWO_MOST_LIKELY, load_examples
+
+    toy_run(methods=("bcos",))
+    (kept,) = (one for one in load_examples(toy_run.root) if one.identity.kind == TWO_MOST_LIKELY)
+    network = toy_run.networks["bcos_toy"]
+    images = torch.from_numpy(kept.images).movedim(-1, 1) / 255
+    with torch.no_grad():
+        logits = network(network.encode(images))
+    assert kept.targets.tolist() == logits.topk(2).indices.tolist()
+    assert kept.rgba is not None
+    sums = torch.from_numpy(kept.maps.astype(np.float64)).sum((2, 3))
+    bias = network(network.encode(images) * 0).detach()[0, 0]  # no evidence: the bias alone
+    # Pictures and maps are kept in 8 and 16 bits.
+    torch.testing.assert_close(sums, (logits.topk(2).values - bias).double(), rtol=0.02, atol=0.02)
 
 
 def test_the_manifest_says_what_was_asked_and_with_what(toy_run):

@@ -43,6 +43,7 @@ class StoreMaker:
         is_control=False,
         direction="higher",
         stimuli="",
+        ids=None,
         **labels,
     ):
         """One shard with these scores; statuses are `nonfinite` where a score is; `stimuli` tells grids apart."""
@@ -54,7 +55,7 @@ class StoreMaker:
             {
                 **rows,
                 "sample_id": f"s{i}",
-                "stimulus": f"kind/{numbers[i]:06d}",
+                "stimulus": ids[i] if ids else f"kind/{numbers[i]:06d}",
                 "target": int(units[i]),
                 "unit": int(units[i]),
                 "score": float(score),

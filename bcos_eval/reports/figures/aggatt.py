@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -16,13 +18,15 @@ from bcos_eval.reports.results import Results
 from bcos_eval.store.aggregates import AggregateAttribution, bin_names
 
 from .explanation_sheet import COLOUR_MAP, symmetric_limit
-from .panels import FigurePage, MissingDataError
+from .panels import FigurePage, MissingDataError, pages_of
 from .style import GREY, PAGE_WIDTH, SMALL_SIZE, new_figure
 
 _LIMIT_FRACTION = 0.995
 # Inches: a panel with its heading, and the line that names figure and bins.
 _ROW_HEIGHT = 1.15
-_HEAD_HEIGHT = 0.45
+_HEAD_HEIGHT, _KEY_HEIGHT = 0.45, 0.4
+# Two rows each, on a page.
+_MOST_METHODS = 3
 _CAPTION = (
     "Aggregate attributions: grids ranked by their score, best left. First rows: the mean of the positive "
     "attributions of each bin, on one scale; second rows: the grid in the middle of each bin. The target's cell "
@@ -49,7 +53,9 @@ def aggatt_pages(results: Results) -> list[FigurePage]:
         )
     pages = []
     for key, same in groupby(sorted(aggregates, key=_page_key), key=_page_key):
-        pages.append(FigurePage(_page_name(key, aggregates), _sheet(_in_method_order(list(same))), _CAPTION))
+        ordered = _in_method_order(list(same))
+        chunks = [ordered[start : start + _MOST_METHODS] for start in range(0, len(ordered), _MOST_METHODS)]
+        pages += pages_of(_page_name(key, aggregates), [_sheet(chunk) for chunk in chunks], _CAPTION)
     return pages
 
 
@@ -80,14 +86,24 @@ def _in_method_order(aggregates: Sequence[AggregateAttribution]) -> list[Aggrega
 
 def _sheet(aggregates: Sequence[AggregateAttribution]) -> Figure:
     first = aggregates[0]
-    figure = new_figure(PAGE_WIDTH, _HEAD_HEIGHT + 2 * _ROW_HEIGHT * len(aggregates))
+    figure = new_figure(PAGE_WIDTH, _HEAD_HEIGHT + _KEY_HEIGHT + 2 * _ROW_HEIGHT * len(aggregates))
     figure.suptitle(f"{first.model}, {first.dataset}, {first.metric}", fontsize=SMALL_SIZE, color=GREY)
     axes = figure.subplots(2 * len(aggregates), len(first.counts), squeeze=False)
     for at, aggregate in enumerate(aggregates):
         _draw_method(axes[2 * at], axes[2 * at + 1], aggregate)
     for axis, name, count in zip(axes[0], bin_names(), first.counts, strict=True):
-        axis.set_title(f"{name} (n = {count})\n{axis.get_title()}", fontsize=SMALL_SIZE)
+        axis.set_title(f"{name}, mean of {count}\n{axis.get_title()}", fontsize=SMALL_SIZE)
+    _add_colour_key(figure, list(axes.flat))
     return figure
+
+
+def _add_colour_key(figure: Figure, axes: Sequence[Axes]) -> None:
+    half = mpl.colormaps[COLOUR_MAP](np.linspace(0.5, 1, 256))
+    source = mpl.cm.ScalarMappable(Normalize(0, 1), ListedColormap(half))
+    key = figure.colorbar(source, ax=axes, location="bottom", shrink=0.35, aspect=30, pad=0.01)
+    key.set_ticks([0, 1], labels=["0", "99.5th percentile of the method"], fontsize=SMALL_SIZE)
+    key.outline.set_linewidth(0.4)
+    key.ax.tick_params(length=1.5, width=0.4, pad=1.5)
 
 
 def _draw_method(above: Sequence[Axes], below: Sequence[Axes], aggregate: AggregateAttribution) -> None:

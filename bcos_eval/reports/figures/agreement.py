@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +13,7 @@ from bcos_eval.reports.comparison.agreement import Agreement, agreements, method
 from bcos_eval.reports.results import Results
 from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS, UNKNOWN
 
-from .panels import FigurePage, MissingDataError
+from .panels import FigurePage, MissingDataError, file_name
 from .style import (
     COLUMN_WIDTH,
     GREY,
@@ -45,7 +43,6 @@ _CAPTION = (
     "How far metrics put the methods in the same order: Spearman's ρ of the methods' mean scores below the "
     "diagonal, Kendall's τ above it, turned so that more is better; similar metrics lie side by side."
 )
-_UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def agreement_pages(results: Results) -> list[FigurePage]:
@@ -61,11 +58,9 @@ def agreement_pages(results: Results) -> list[FigurePage]:
         found = agreements(pd.DataFrame(results.rows, columns=list(LEADERBOARD_COLUMNS)))
     except InputError as error:
         raise MissingDataError(f"figure 'agreement': in '{results.named}' {error}") from error
-    return [FigurePage(_page_name(agreement), _draw(agreement), _CAPTION) for agreement in found]
-
-
-def _page_name(agreement: Agreement) -> str:
-    return _UNSAFE_IN_FILE_NAME.sub("_", "-".join(("agreement", *agreement.about)))
+    return [
+        FigurePage(file_name("agreement", *agreement.about), _draw(agreement), _CAPTION) for agreement in found
+    ]
 
 
 def _draw(agreement: Agreement) -> Figure:

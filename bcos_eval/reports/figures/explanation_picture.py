@@ -29,14 +29,16 @@ class ExplainedImage:
         target_name: Name of the explained class.
         probability: The model's probability of it, in [0, 1].
         maps: Signed attributions `(H, W)` by method with its parameters.
+        activation: Of a hidden unit, where that is explained and not a class; it has no probability.
         colour: Colour explanation `(4, H, W)` in [0, 1] of a B-cos model, from `colour_explanation`.
     """
 
     image: Floats
     target_name: str
-    probability: float
+    probability: float | None
     maps: Mapping[MethodFacts, Floats]
     colour: Floats | None = None
+    activation: float | None = None
 
 
 def explanation_picture(rows: Sequence[ExplainedImage]) -> Figure:
@@ -74,7 +76,7 @@ def save_explanation_picture(rows: Sequence[ExplainedImage], path: Path) -> None
 def _sheet_row(row: ExplainedImage) -> ExplanationRow:
     return ExplanationRow(
         label=row.target_name,
-        note=f"p = {row.probability:.3f}",
+        note=f"p = {row.probability:.3f}" if row.activation is None else f"a = {row.activation:.3g}",
         image=_pixels(row.image),
         maps=row.maps,
         colour=None if row.colour is None else _pixels(row.colour),

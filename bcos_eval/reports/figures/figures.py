@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,24 @@ FIGURES: dict[str, FigureEntry] = {
         "stored stimuli beside all attributions",
         "examples, which every run keeps",
     ),
+    "explanations": FigureEntry(
+        "explanations:explanation_pages",
+        "inputs over colour explanations, a row per architecture; two classes of one image",
+        "examples of B-cos networks by the method bcos",
+    ),
+    "evidence": FigureEntry(
+        "explanations:evidence_pages",
+        "why class 1 rather than class 2: contributions to both and to the difference",
+        "examples of B-cos networks by the method bcos",
+    ),
+    "comparison": FigureEntry(
+        "comparison:comparison_pages",
+        "a network and its B-cos twin in paired rows, with scores",
+        "examples of both, which every run keeps",
+    ),
+    "units": FigureEntry(
+        "explanations:unit_pages", "what hidden units respond to: top images, explained", "`bcos-eval units`"
+    ),
     "perturbation": FigureEntry(
         "perturbation:perturbation_pages",
         "mean curves of deletion, insertion, ROAD, … by family of explainers",
@@ -71,6 +90,14 @@ FIGURES: dict[str, FigureEntry] = {
     ),
     "agreement": FigureEntry(
         "agreement:agreement_pages", "rank correlations among metrics", "two metrics with three methods in common"
+    ),
+    "accuracy_localisation": FigureEntry(
+        "tradeoffs:accuracy_localisation_pages",
+        "accuracy against localisation, B-cos and standard joined",
+        "scores of grid_pg on shipped weights",
+    ),
+    "cost_quality": FigureEntry(
+        "tradeoffs:cost_quality_pages", "mean scores against seconds per target", "any scores"
     ),
     "aggatt": FigureEntry("aggatt:aggatt_pages", "mean maps of grids, best to worst", "`bcos-eval aggatt`"),
 }
@@ -112,14 +139,18 @@ def draw(
     results = Results.unchecked(folders)
     for text in (*results.board.notes, *results.board.damaged):
         note(text)
-    written = []
+    written: list[Path] = []
+    names: Counter[str] = Counter()
     with figure_style():
         pages = _named_pages(results, only) if only else _possible_pages(results, note)
         for page in pages:
+            names[page.name] += 1
+            # Two weights of one model, for example, may have pages of one name.
+            name = page.name if names[page.name] == 1 else f"{page.name}-{names[page.name]}"
             for suffix in FORMATS:
-                save_figure(page.figure, out / f"{page.name}{suffix}")
-            write_text(out / f"{page.name}{CAPTION_SUFFIX}", textwrap.fill(page.caption, _CAPTION_WIDTH) + "\n")
-            written += [out / f"{page.name}{suffix}" for suffix in (*FORMATS, CAPTION_SUFFIX)]
+                save_figure(page.figure, out / f"{name}{suffix}")
+            write_text(out / f"{name}{CAPTION_SUFFIX}", textwrap.fill(page.caption, _CAPTION_WIDTH) + "\n")
+            written += [out / f"{name}{suffix}" for suffix in (*FORMATS, CAPTION_SUFFIX)]
     return written
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from bcos_eval.reports.methods import method_style, settings_text, short_names
+from bcos_eval.reports.methods import method_style, short_names
 from bcos_eval.reports.results import Results
 from bcos_eval.reports.tables.leaderboard import stored_methods, stored_units
 from bcos_eval.store.facts import MethodFacts
@@ -28,7 +28,7 @@ from .panels import (
     panels_per_page,
     write_heading,
 )
-from .style import GREY, LIGHTER, SMALL_SIZE, lightened, text_width, write_settings
+from .style import GREY, LIGHTER, SMALL_SIZE, lightened, settings_sentence, text_width, write_settings
 
 _METRIC = "grid_pg"
 # Inches, without the names of the methods.
@@ -80,8 +80,7 @@ def localisation_pages(results: Results) -> list[FigurePage]:
         for axis in last_in_row(axes):
             _name_levels(axis)
         figures.append(figure)
-    settings = settings_text(called)
-    return pages_of("localisation", figures, f"{_CAPTION}{f' {settings}.' if settings else ''}")
+    return pages_of("localisation", figures, _CAPTION + settings_sentence(called))
 
 
 def scores_by_median(units: pd.DataFrame) -> list[tuple[str, NDArray[np.float64]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from .style import COLUMN_WIDTH, GREY, PAGE_HEIGHT, PAGE_WIDTH, SMALL_SIZE, TEXT
 PANEL_COLUMNS = ("dataset", "model", "weights", "metric", "preset", "pool")
 
 _MOST_IN_A_ROW = 2
+_UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 # Weights are told apart by the beginning of their digest.
 _WEIGHTS_CHARACTERS = 12
 
@@ -33,6 +35,16 @@ class FigurePage:
     name: str
     figure: Figure
     caption: str
+
+
+def file_name(*parts: str) -> str:
+    """Return the name of a page's files from what tells it apart, without what file systems refuse.
+
+    Example:
+        >>> file_name("perturbation", "pixel_deletion/default")
+        'perturbation-pixel_deletion_default'
+    """
+    return _UNSAFE_IN_FILE_NAME.sub("_", "-".join(parts))
 
 
 def pages_of(name: str, figures: Sequence[Figure], caption: str) -> list[FigurePage]:

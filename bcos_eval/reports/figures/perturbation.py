@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bcos_eval.reports.curves import MeanCurve, mean_curves
-from bcos_eval.reports.methods import FAMILY_NAMES, method_order, method_style, settings_text, short_names
+from bcos_eval.reports.methods import FAMILY_NAMES, method_order, method_style, short_names
 from bcos_eval.reports.results import Results
 from bcos_eval.store.facts import MethodFacts
 
@@ -18,13 +17,14 @@ from .panels import (
     FigurePage,
     MissingDataError,
     counted,
+    file_name,
     first_in_row,
     pages_of,
     panel_figure,
     panels_per_page,
     write_heading,
 )
-from .style import PAGE_HEIGHT, PAGE_WIDTH, SMALL_SIZE, new_figure, write_settings
+from .style import PAGE_HEIGHT, PAGE_WIDTH, SMALL_SIZE, new_figure, settings_sentence, write_settings
 
 # More lines in one panel cannot be told apart, whatever their colours: there is a panel per family then.
 MOST_IN_A_PANEL = 8
@@ -35,7 +35,6 @@ _LEGEND_LINE, _LEGEND_AROUND = 0.13, 0.15
 _KEY_SIZE = 6.5
 _LINE_WIDTH, _CONTROL_WIDTH = 1.2, 0.8
 _OTHERS = "#DDDDDD"
-_UNSAFE_IN_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def perturbation_pages(results: Results) -> list[FigurePage]:
@@ -63,8 +62,7 @@ def perturbation_pages(results: Results) -> list[FigurePage]:
         panels = [list(same) for _, same in groupby(sorted(own, key=_panel_key), key=_panel_key)]
         many = max(len(panel) for panel in panels) > MOST_IN_A_PANEL
         figures = _family_figures(panels) if many else _panel_figures(panels)
-        name = _UNSAFE_IN_FILE_NAME.sub("_", f"perturbation-{metric}-{preset}")
-        pages += pages_of(name, figures, _caption(own, many))
+        pages += pages_of(file_name("perturbation", metric, preset), figures, _caption(own, many))
     return pages
 
 
@@ -82,10 +80,10 @@ def _caption(curves: Sequence[MeanCurve], many: bool) -> str:
     first = curves[0]
     behind = "One panel per family of explainers, the others in grey behind. " if many else ""
     bands = "" if many else " Bands: pointwise 95 % intervals over images."
-    settings = settings_text(one.method for one in curves)
     return (
         f"{first.labels['metric']}/{first.labels['preset']}: mean {first.axes.y} against {first.axes.x}. "
-        f"{behind}Images with an undefined point are left out.{bands}{f' {settings}.' if settings else ''}"
+        f"{behind}Images with an undefined point are left out.{bands}"
+        f"{settings_sentence(one.method for one in curves)}"
     )
 
 
@@ -168,7 +166,8 @@ def _add_key(axes: Axes, methods: Sequence[MethodFacts], called: Mapping[MethodF
         for method in methods
     ]
     names = [called[method] for method in methods]
-    axes.legend(lines, names, loc="upper left", borderaxespad=0, handlelength=1.8, fontsize=_KEY_SIZE)
+    key = axes.legend(lines, names, loc="upper left", borderaxespad=0, handlelength=1.8, fontsize=_KEY_SIZE)
+    key.set_in_layout(False)  # panels stay of one width
 
 
 def _row_label(panel: Sequence[MeanCurve]) -> str:

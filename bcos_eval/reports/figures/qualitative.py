@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from bcos_eval.reports.results import Results
-from bcos_eval.store.examples import Examples
+from bcos_eval.store.examples import Examples, shows_stimuli
 
 from .explanation_sheet import ExplanationRow, explanation_sheet
 from .panels import FigurePage, MissingDataError
@@ -30,7 +30,7 @@ def qualitative_pages(results: Results) -> list[FigurePage]:
         MissingDataError: If no examples are stored.
         InputError: If a file of examples is damaged.
     """
-    examples = results.examples
+    examples = [one for one in results.examples if shows_stimuli(one.identity)]
     if not examples:
         raise MissingDataError(
             f"figure 'qualitative': '{results.named}' holds no examples; make them with "

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bcos_eval.reports.methods import method_style, settings_text, short_names
+from bcos_eval.reports.methods import method_style, short_names
 from bcos_eval.reports.results import Results
 from bcos_eval.reports.tables.leaderboard import stored_methods
 from bcos_eval.store.facts import MethodFacts
@@ -24,7 +24,7 @@ from .panels import (
     panels_per_page,
     write_heading,
 )
-from .style import GREY, LIGHTER, lightened, write_settings
+from .style import GREY, LIGHTER, lightened, settings_sentence, write_settings
 
 _METRICS = ("energy_pg", "pointing_game")
 _HEIGHT_OF_BAR = 0.125
@@ -67,8 +67,7 @@ def score_bar_pages(results: Results) -> list[FigurePage]:
         figure.legend(*handles, loc="outside lower center", ncols=2, handlelength=1.2)
         write_settings(figure, called)
         figures.append(figure)
-    settings = settings_text(called)
-    return pages_of("leaderboard_bars", figures, f"{_CAPTION}{f' {settings}.' if settings else ''}")
+    return pages_of("leaderboard_bars", figures, _CAPTION + settings_sentence(called))
 
 
 def _draw_panel(

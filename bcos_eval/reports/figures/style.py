@@ -68,6 +68,12 @@ def text_width(n_characters: int, size: float) -> float:
     return _ADVANCE * n_characters * size / 72
 
 
+def settings_sentence(methods: Iterable[MethodFacts]) -> str:
+    """Return, as the end of a caption, the parameters that the methods' short names leave out; empty for none."""
+    text = settings_text(methods)
+    return f" Parameters: {text}." if text else ""
+
+
 def write_settings(figure: Figure, methods: Iterable[MethodFacts]) -> None:
     """Write below all panels, above a legend there, the parameters that the methods' short names leave out."""
     text = settings_text(methods)

@@ -20,7 +20,7 @@ from bcos_eval.reports.methods import method_style, order_key
 from bcos_eval.reports.results import Results
 from bcos_eval.reports.tables.leaderboard import stored_methods
 from bcos_eval.reports.tables.table import FEW_STIMULI, Row, metric_name, model_names, told_apart
-from bcos_eval.store.examples import Examples
+from bcos_eval.store.examples import Examples, shows_stimuli
 from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.manifest import read_runs
 
@@ -129,9 +129,9 @@ def _curves(results: Results, names: Mapping[tuple[str, str, str], str]) -> Iter
 def _pictures(results: Results, names: Mapping[tuple[str, str, str], str]) -> list[Plain]:
     """Return sheets: a model's stimuli of one kind, each with the maps of all methods and their scores."""
     sheets: dict[tuple[str, str, str], Plain] = {}
-    n_left, scores = _MOST_PICTURES, _scores(results)
+    n_left = _MOST_PICTURES
     found = sorted(
-        results.examples,
+        (one for one in results.examples if shows_stimuli(one.identity)),
         key=lambda one: (one.identity.kind, order_key(one.identity.method.name, one.identity.method.label)),
     )
     for examples in found:
@@ -145,11 +145,13 @@ def _pictures(results: Results, names: Mapping[tuple[str, str, str], str]) -> li
         if label in sheet["methods"] or n_left < 0:
             continue
         sheet["methods"].append(label)
-        n_left -= _add_row_pictures(sheet, examples, scores)
+        n_left -= _add_row_pictures(sheet, examples, results.example_scores)
     return [{**sheet, "rows": list(sheet["rows"].values())} for sheet in sheets.values()]
 
 
-def _add_row_pictures(sheet: Plain, examples: Examples, scores: Mapping[tuple[str, ...], Plain]) -> int:
+def _add_row_pictures(
+    sheet: Plain, examples: Examples, scores: Mapping[tuple[str, ...], Mapping[str, float]]
+) -> int:
     """Add the maps of a method to the rows of a sheet, and return the number of pictures added."""
     n_added = 0
     identity = examples.identity
@@ -166,29 +168,19 @@ def _add_row_pictures(sheet: Plain, examples: Examples, scores: Mapping[tuple[st
         rgba = None if examples.rgba is None else examples.rgba[index, 0]
         shown = map_colours(examples.maps[index, 0]) if rgba is None else on_white(rgba)
         own = (
+            identity.dataset,
             identity.model,
             identity.weights,
             identity.method.label,
             stimulus,
             str(int(examples.targets[index, 0])),
         )
-        row["maps"][identity.method.label] = {"picture": picture(shown), "scores": scores.get(own, {})}
+        row["maps"][identity.method.label] = {
+            "picture": picture(shown),
+            "scores": {metric: rounded(score) for metric, score in scores.get(own, {}).items()},
+        }
         n_added += 1
     return n_added
-
-
-def _scores(results: Results) -> dict[tuple[str, ...], Plain]:
-    """Return the scores of each model, method, stimulus and target, by metric."""
-    found: dict[tuple[str, ...], Plain] = {}
-    for shard in results.shards:
-        if shard.facts.first:
-            continue  # examples are the first stimuli
-        metric = f"{shard.facts.metric.name}/{shard.facts.metric.preset_label}"
-        columns = (shard.texts("model"), shard.texts("weights"), shard.texts("method"), shard.texts("stimulus"))
-        targets = [str(int(target)) for target in shard.numbers("target")]
-        for *labels, target, score in zip(*columns, targets, shard.numbers("score"), strict=True):
-            found.setdefault((*labels, target), {}).setdefault(metric, rounded(float(score)))
-    return found
 
 
 def _run(folder: Path, entry: Mapping[str, Any]) -> Plain:

@@ -23,7 +23,7 @@ def pages(make):
 
 def panels(figure):
     """The axes of a page, row by row."""
-    return np.array(figure.axes).reshape(-1, N_BINS)
+    return np.array(figure.axes[:-1]).reshape(-1, N_BINS)  # the last is the colour key
 
 
 def shown(axes):
@@ -46,15 +46,15 @@ def test_panels_are_headed_by_bin_number_of_grids_and_score(make):
     make.aggregate(scores=np.linspace(1, 0, N_BINS), counts=np.array([1, 2, 22, 22, 2, 1]))
     ((_, figure),) = pages(make).items()
     headings = [axes.get_title() for axes in panels(figure)[0]]
-    assert headings[0] == "0–2 % (n = 1)\n1.000"
-    assert headings[2] == "5–50 % (n = 22)\n0.600"
-    assert headings[5] == "98–100 % (n = 1)\n0.000"
+    assert headings[0] == "0–2 %, mean of 1\n1.000"
+    assert headings[2] == "5–50 %, mean of 22\n0.600"
+    assert headings[5] == "98–100 %, mean of 1\n0.000"
 
 
 def test_the_cell_is_framed(make):
     make.aggregate()
     ((_, figure),) = pages(make).items()
-    for axes in figure.axes:
+    for axes in figure.axes[:-1]:
         (frame,) = axes.patches
         assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((-0.5, -0.5), 4, 4)
 

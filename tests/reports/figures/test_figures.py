@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -10,9 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
+import bcos_eval
 from bcos_eval.errors import InputError
 from bcos_eval.reports.figures.figures import FIGURES, draw
 from bcos_eval.reports.figures.panels import MissingDataError
+from bcos_eval.store.examples import TWO_MOST_LIKELY, UNIT_KIND
+
+
+def weights_of(model):
+    """What results call the shipped weights of a model."""
+    card = Path(bcos_eval.__file__).parent / "models" / "weights" / f"{model}-shapes.json"
+    return json.loads(card.read_text())["sha256"][:16]
 
 
 @pytest.fixture
@@ -25,12 +35,22 @@ def store(make):
         make.units(curves.mean(1), method=method, metric="pixel_perturbation", preset="coda", curves=curves)
         make.examples(torch.randn(1, 1, 8, 8), method=method)
         make.aggregate(method=method)
+    for method in ("gradcam", "ixg"):
+        make.units(rng.random(9), method=method, model="resnet50", weights=weights_of("resnet50"))
+    make.examples(torch.randn(1, 1, 8, 8), method="bcos", colour=True)
+    make.examples(torch.randn(1, 2, 8, 8), method="bcos", colour=True, kind=TWO_MOST_LIKELY)
+    make.examples(torch.randn(1, 1, 8, 8), method="ixg", model="resnet18")
+    make.examples(torch.randn(2, 1, 8, 8), colour=True, kind=f"{UNIT_KIND}layer4.1:37 (max)")
     return make.root
 
 
 PAGES = {name: name for name in FIGURES} | {
     name: f"{name}-shapes-bcos_resnet18" for name in ("qualitative", "agreement")
 }
+PAGES |= {"explanations": "explanations-shapes", "evidence": "evidence-shapes-bcos_resnet18"}
+PAGES |= {"units": "units-shapes-bcos_resnet18"}
+PAGES |= {"cost_quality": "cost_quality-energy_pg_model_guidance"}
+PAGES |= {"comparison": "comparison-shapes-resnet18"}
 PAGES["perturbation"] = "perturbation-pixel_perturbation-coda"
 PAGES["aggatt"] = "aggatt-shapes-bcos_resnet18-difull_rao2022-grid2x2-rao2022-difull"
 
@@ -38,9 +58,9 @@ PAGES["aggatt"] = "aggatt-shapes-bcos_resnet18-difull_rao2022-grid2x2-rao2022-di
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_becomes_a_pdf_and_a_png_with_the_same_bytes_each_time(store, tmp_path, name):
     first, second = (draw([store], [name], tmp_path / folder) for folder in ("a", "b"))
-    assert first == [tmp_path / "a" / f"{PAGES[name]}{suffix}" for suffix in (".pdf", ".png", ".txt")]
-    assert first[2].read_text().endswith(".\n")
-    assert sorted((tmp_path / "a").iterdir()) == first
+    assert first[:3] == [tmp_path / "a" / f"{PAGES[name]}{suffix}" for suffix in (".pdf", ".png", ".txt")]
+    assert all(path.read_text().endswith(".\n") for path in first[2::3])
+    assert sorted((tmp_path / "a").iterdir()) == sorted(first)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -83,10 +103,14 @@ def test_without_names_what_has_no_data_is_left_out(make, tmp_path):
     make.units([0.5, 0.6])
     notes = []
     written = draw([make.root], [], tmp_path / "f", note=notes.append)
-    assert [path.name for path in written] == ["localisation.pdf", "localisation.png", "localisation.txt"]
+    names = ("localisation", "cost_quality-grid_pg_bcos_v2")
+    assert [path.name for path in written] == [
+        f"{name}{end}" for name in names for end in (".pdf", ".png", ".txt")
+    ]
     # What could not be drawn is said with its reason.
-    assert len(notes) == len(FIGURES) - 1
-    assert notes[1] == (
+    assert len(notes) == len(FIGURES) - len(names)
+    (reason,) = (text for text in notes if "'perturbation'" in text)
+    assert reason == (
         f"note: not drawn: figure 'perturbation': '{make.root}' holds no curves; make them with "
         f"`bcos-eval run --model MODEL --metric pixel_deletion --out {make.root}`."
     )
@@ -100,9 +124,8 @@ def test_a_named_figure_without_data_is_an_error_and_nothing_is_written(make, tm
 
 
 def test_an_unknown_name_gets_near_matches(make, tmp_path):
-    with pytest.raises(
-        InputError, match=r"^unknown figure 'localization'; did you mean localisation or qualitative\?$"
-    ):
+    meant = "localisation or accuracy_localisation or explanations"
+    with pytest.raises(InputError, match=rf"^unknown figure 'localization'; did you mean {meant}\?$"):
         draw([make.root], ["localization"], tmp_path)
 
 
