@@ -99,6 +99,16 @@ FIGURES: dict[str, FigureEntry] = {
     "cost_quality": FigureEntry(
         "tradeoffs:cost_quality_pages", "mean scores against seconds per target", "any scores"
     ),
+    "b_exponent": FigureEntry(
+        "ablations:b_exponent_pages",
+        "accuracy and localisation over the exponent B",
+        "a table scores.csv in the folder, such as results/b_exponent",
+    ),
+    "norms": FigureEntry(
+        "ablations:norm_pages",
+        "accuracy and localisation by kind of norm",
+        "a table scores.csv in the folder, such as results/b_exponent",
+    ),
     "aggatt": FigureEntry("aggatt:aggatt_pages", "mean maps of grids, best to worst", "`bcos-eval aggatt`"),
 }
 

@@ -41,6 +41,8 @@ def store(make):
     make.examples(torch.randn(1, 2, 8, 8), method="bcos", colour=True, kind=TWO_MOST_LIKELY)
     make.examples(torch.randn(1, 1, 8, 8), method="ixg", model="resnet18")
     make.examples(torch.randn(2, 1, 8, 8), colour=True, kind=f"{UNIT_KIND}layer4.1:37 (max)")
+    lines = [f"{b},{norm},0.9,grid_pg/bcos_v2,0.5,0.4,0.6,90" for b in (1, 2) for norm in ("bnu", "bnc")]
+    (make.root / "scores.csv").write_text("\n".join(["b,norm,val_top1,metric,mean,low,high,n", *lines]))
     return make.root
 
 

@@ -45,6 +45,17 @@ def test_boxes_show_the_quartiles_and_medians_of_the_stored_units_best_first(mak
     assert medians == pytest.approx([np.median(scores[name]) for name in method_names(axes)], abs=1e-12)
 
 
+def test_a_table_of_published_scores_per_unit_has_its_published_medians(make):
+    """CoDA-Nets store an array of grids × cells for each explainer; their medians are published."""
+    published = {"bcos": np.round(RNG.beta(9, 1, (50, 9)), 4), "occlusion": np.round(RNG.beta(4, 2, (50, 9)), 4)}
+    for method, table in published.items():
+        make.units(table.ravel(), method=method, targets_per_stimulus=9)
+    (axes,) = drawn_axes(make)
+    medians = [line.get_ydata()[0] for line in axes.get_lines() if line.get_color() == "black"]
+    assert medians == [float(np.median(published[name])) for name in method_names(axes)]
+    assert axes.get_xlabel() == "method (n = 450)"
+
+
 def to_rgba(colour):
     return (*tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1.0)
 
