@@ -91,7 +91,7 @@ def _explainers(
     request: BenchRequest, methods: tuple[str, ...], scene: Scene, progress: Progress
 ) -> tuple[ExplainerRow, ...]:
     effort = Effort(request.repeats, request.steps, request.samples, request.extrapolate)
-    with progress.bar("explainers", len(methods) * N_SIDES * request.repeats, "measurement") as bar:
+    with progress.bar("explainers", len(methods) * N_SIDES * request.repeats, "measurements") as bar:
         return tuple(measure_explainer(name, scene, effort, bar.advance) for name in methods)
 
 
@@ -100,7 +100,7 @@ def _variants(request: BenchRequest, progress: Progress) -> tuple[VariantRow, ..
     for name in methods:
         find_explainer(name)
     scene = _scene(request)
-    with progress.bar("variants", len(methods) * len(VARIANTS) * request.repeats, "measurement") as bar:
+    with progress.bar("variants", len(methods) * len(VARIANTS) * request.repeats, "measurements") as bar:
         rows = [measure_variants(name, scene, request.repeats, bar.advance) for name in methods]
     return tuple(row for of_method in rows for row in of_method)
 
@@ -108,5 +108,5 @@ def _variants(request: BenchRequest, progress: Progress) -> tuple[VariantRow, ..
 def _perturbation(request: BenchRequest, scene: Scene, progress: Progress) -> tuple[PerturbationRow, ...]:
     network = next((each for each in scene.networks if not each.is_bcos), scene.networks[0])
     task = deletion_task(network, request.cell, request.n_images, request.seed)
-    with progress.bar("deletion curves", request.repeats, "repetition") as bar:
+    with progress.bar("deletion curves", request.repeats, "repetitions") as bar:
         return measure_deletion(task, request.repeats, bar.advance)

@@ -33,8 +33,21 @@ from .stored import echo_note
 @click.option("--gpus-per-worker", type=float, help="GPUs of a Ray worker, also a part of one.")
 @click.option("--fail-fast", is_flag=True, help="End at the first unit on which code raises.")
 @click.option("--retry-failed", is_flag=True, help="Compute again what has failed units.")
+@click.option(
+    "--unit-timeout",
+    type=float,
+    metavar="SECONDS",
+    help="What a method or metric may take for one stimulus, which fails otherwise.",
+)
+@click.option("--verbose", is_flag=True, help="Tell of each task; the file run.log in --out does always.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and compute nothing.")
-def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
+def run_command(
+    out: Path,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,  # noqa: ANN401 - click's values
+) -> None:
     """Evaluate explainers on models and print the leaderboard."""
     from bcos_eval.engine.fork_server import prepare_workers
 
@@ -51,7 +64,7 @@ def run_command(out: Path, dry_run: bool, quiet: bool, **options: Any) -> None: 
     if dry_run:
         click.echo(outline(request, out, progress=Progress(quiet=quiet)), nl=False)
         return
-    result = run(request, out, progress=Progress(quiet=quiet))
+    result = run(request, out, progress=Progress(quiet=quiet, verbose=verbose))
     path = out / "leaderboard.csv"
     board = stored_leaderboard([out])
     write_leaderboard(board.rows, path)

@@ -139,7 +139,7 @@ def _explain_all(context: RunContext, cell: Cell, stream: IO[bytes]) -> tuple[ND
     """Write the positive maps of the grids that have a score to a file, and return the cell and the scores."""
     region = np.zeros((0, 0), dtype=np.bool_)
     grids = []
-    with context.progress.bar(f"{cell.model}, {cell.method.label}", cell.n_stimuli, "grid") as bar:
+    with context.progress.bar(f"{cell.model}, {cell.method.label}", cell.n_stimuli, "grids") as bar:
         for stimulus in _stimuli(context, cell):
             positive, score = _explained(context, cell, stimulus)
             bar.advance(1)

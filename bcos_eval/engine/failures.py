@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import signal
+import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -40,11 +42,13 @@ class Failures:
         folder: The folder of results; tracebacks are appended to a file there.
         progress: Told of the first failures.
         fail_fast: Whether the first failure ends the run.
+        seconds: How long a unit may take; None for ever.
     """
 
     folder: Path
     progress: Progress
     fail_fast: bool = False
+    seconds: float | None = None
     _told: Counter[str] = field(default_factory=Counter)
 
     def each(
@@ -66,8 +70,10 @@ class Failures:
             InputError: If the whole run is refused.
         """
         try:
-            return [*work(range(len(units)))]
-        except (Exception, SystemExit) as error:  # a user's code may raise anything
+            if self.seconds is None or len(units) == 1:
+                with _time_limit(self.seconds):
+                    return [*work(range(len(units)))]
+        except (Exception, SystemExit, _UnitTimeoutError) as error:  # a user's code may raise anything
             if isinstance(error, Exception) and is_out_of_memory(error):
                 raise
             if len(units) == 1:
@@ -84,9 +90,9 @@ class Failures:
         self._tell(error, what, unit)
         if self.fail_fast:
             raise UnitFailedError(
-                f"{what} failed on {unit}: {reason_of(error)}; the traceback is in '{self._log}'."
+                f"{what} failed on {unit}: {_reason(error)}; the traceback is in '{self._log}'."
             ) from error
-        return Failure(reason_of(error))
+        return Failure(_reason(error))
 
     @property
     def _log(self) -> Path:
@@ -96,9 +102,52 @@ class Failures:
         self._told[what] += 1
         if self._told[what] > _N_TOLD:
             return
-        self.progress.note(f"{what} failed on {unit}: {reason_of(error)}")
+        self.progress.note(f"{what} failed on {unit}: {_reason(error)}")
         with suppress(OSError), self._log.open("a", encoding="utf-8") as log:
             log.write(f"{what} on {unit}\n{''.join(traceback.format_exception(error))}\n")
+
+
+class _UnitTimeoutError(BaseException):
+    """A unit that takes too long; no `Exception`, so that a user's code does not catch it."""
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, _UnitTimeoutError) else reason_of(error)
+
+
+def require_time_limit() -> None:
+    """Refuse a time limit where none can be kept.
+
+    Raises:
+        InputError: On systems without alarms, and outside the main thread, which alone is woken by them.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        raise InputError(
+            "--unit-timeout needs the alarms of Linux or macOS, in the main thread of a program; leave it out."
+        )
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """End the block when its time is up: at its next step in Python, since a step outside cannot be broken off.
+
+    Raises:
+        _UnitTimeoutError: If it is.
+    """
+    if seconds is None:
+        yield
+        return
+
+    def end(_number: int, _frame: object) -> None:
+        raise _UnitTimeoutError(f"it took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def directly(work: Work[T], units: Sequence[str], *, what: str, may_refuse: bool = False) -> list[T | Failure]:

@@ -163,10 +163,10 @@ def tasks_left(shards: Sequence[Shard], request: RunRequest, store: Store) -> tu
     With `until`, how a run goes on depends on all shards: those of its share come first, and the others follow
     unless another run computes them meanwhile.
     """
-    tasks = _tasks(shards)
-    own = request.share.of(tasks)
-    asked = own if request.until is None else [*own, *(task for task in tasks if task not in own)]
-    left = (_left(task, store, retry_failed=request.retry_failed) for task in asked)
+    tasks, share = _tasks(shards), request.share
+    own = [task for number, task in tasks if share.has(number)]
+    others = [] if request.until is None else [task for number, task in tasks if not share.has(number)]
+    left = (_left(task, store, retry_failed=request.retry_failed) for task in (*own, *others))
     return tuple(task for task in left if task.shards)
 
 
@@ -253,13 +253,22 @@ def _cell_key(
     }
 
 
-def _tasks(shards: Sequence[Shard]) -> list[Task]:
-    """Group shards by what they are measured on; methods alternate, so that estimates settle early."""
+def _tasks(shards: Sequence[Shard]) -> list[tuple[int, Task]]:
+    """Group shards by what they are measured on, with the number that says whose share each task is.
+
+    Models, kinds and methods take turns, so that estimates of the time settle early. The numbers do not follow
+    that order: whatever the number of shares, each has its part of every range and of every method.
+    """
     wanted: dict[tuple[str, StimulusKind, int, int], dict[str, list[Shard]]] = {}
     for shard in shards:
         place = (shard.cell.model, shard.cell.kind, shard.first, shard.stop)
         wanted.setdefault(place, {}).setdefault(shard.cell.method.label, []).append(shard)
-    return [Task(tuple(shards)) for methods in wanted.values() for shards in methods.values()]
+    tasks = [
+        (place + number, Task(tuple(own)))
+        for place, methods in enumerate(wanted.values())
+        for number, own in enumerate(methods.values())
+    ]
+    return sorted(tasks, key=lambda numbered: numbered[1].shards[0].first / numbered[1].shards[0].cell.n_stimuli)
 
 
 def _left(task: Task, store: Store, *, retry_failed: bool) -> Task:

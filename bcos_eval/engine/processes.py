@@ -129,6 +129,8 @@ class _Pool:
             self._advance(message.n)
         elif message.kind == "note":
             self._context.progress.note(message.text)
+        elif message.kind == "detail":
+            self._context.progress.detail(message.text)
         else:
             one.job = None
             if message.rest is not None:

@@ -1,35 +1,97 @@
-"""What a run says while it works: progress with an estimate, and notes, both on standard error."""
+"""What a run says while it works: progress with an estimate, and notes, both on standard error and in a log."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import NoReturn
 
 from tqdm import tqdm
 
-# Seconds between two states of a bar: often enough for an eye, seldom enough for a log file.
-_TERMINAL_INTERVAL = 0.2
+RUN_LOG_NAME = "run.log"
+# Seconds between two states: often enough for an eye, seldom enough for a log file.
+_INTERVAL = 0.2
 _LOG_INTERVAL = 10.0
 
 
-@dataclass(frozen=True, slots=True)
 class Bar:
-    """How far a piece of work has come."""
+    """How far a piece of work has come: a bar on a terminal, else a line now and then.
 
-    shown: tqdm[NoReturn]
+    The time that is left is what the rest takes at the mean speed so far, of all workers together.
+
+    Args:
+        description: What is done.
+        total: How much of it.
+        unit: Of what.
+        quiet: Whether nothing is shown.
+    """
+
+    def __init__(self, description: str, total: int, unit: str, *, quiet: bool) -> None:
+        self._shown: tqdm[NoReturn] | None = None
+        if not quiet and sys.stderr.isatty():
+            self._shown = tqdm(
+                total=total,
+                desc=description,
+                unit=unit,
+                file=sys.stderr,
+                mininterval=_INTERVAL,
+                smoothing=0,
+            )
+        self._description, self._total, self._unit, self._quiet = description, total, unit, quiet
+        self._n, self._started = 0, time.monotonic()
+        self._said = self._started
 
     def advance(self, n: int) -> None:
         """So much more is done; less if it is negative, since a worker was lost."""
-        self.shown.update(n)
+        self._n += n
+        if self._shown is not None:
+            self._shown.update(n)
+        elif time.monotonic() - self._said >= _LOG_INTERVAL:
+            self._say()
 
     def skip(self, n: int) -> None:
         """So much need not be done after all."""
-        if n and self.shown.total is not None:
-            self.shown.total -= n
-            self.shown.refresh()
+        self._total -= n
+        if self._shown is not None and n:
+            self._shown.total = self._total
+            self._shown.refresh()
+
+    def close(self) -> None:
+        """Show where it ended."""
+        if self._shown is not None:
+            self._shown.close()
+        elif self._said > self._started:  # who saw it on its way sees its end, too
+            self._say()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        if self._quiet:
+            return
+        passed = self._said - self._started
+        rest = f"{_duration(passed)} passed"
+        if 0 < self._n < self._total:
+            rest = f"{_duration(passed / self._n * (self._total - self._n))} left"
+        sys.stderr.write(f"{self._description}: {self._n} of {self._total} {self._unit}, {rest}\n")
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in the two largest units.
+
+    Example:
+        >>> _duration(3725)
+        '1 h 2 min'
+        >>> _duration(65)
+        '1 min 5 s'
+    """
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
 @dataclass(slots=True)
@@ -38,28 +100,46 @@ class Progress:
 
     Attributes:
         quiet: Whether bars are left out; notes are always shown.
+        verbose: Whether each task is told of.
         notes: All notes so far, each once.
+        log: A file that everything is added to, with the time.
     """
 
     quiet: bool = False
+    verbose: bool = False
     notes: list[str] = field(default_factory=list)
+    log: Path | None = None
 
     def note(self, text: str) -> None:
         """Say something that the reader of the results must know; the same thing is said once."""
         if text not in self.notes:
             self.notes.append(text)
-            tqdm.write(f"note: {text}", file=sys.stderr)
+            self._write(f"note: {text}", is_shown=True)
 
     def say(self, text: str) -> None:
         """Say something about how the run goes, that does not matter for its results."""
-        if not self.quiet:
-            tqdm.write(text, file=sys.stderr)
+        self._write(text, is_shown=not self.quiet)
+
+    def detail(self, text: str) -> None:
+        """Say something that only matters when something is amiss."""
+        self._write(text, is_shown=self.verbose)
 
     @contextmanager
     def bar(self, description: str, total: int, unit: str) -> Iterator[Bar]:
         """Show a bar while the block runs; yields what moves it on."""
-        interval = _TERMINAL_INTERVAL if sys.stderr.isatty() else _LOG_INTERVAL
-        with tqdm(
-            total=total, desc=description, unit=unit, disable=self.quiet, file=sys.stderr, mininterval=interval
-        ) as shown:
-            yield Bar(shown)
+        bar = Bar(description, total, unit, quiet=self.quiet)
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+    def _write(self, text: str, *, is_shown: bool) -> None:
+        if is_shown:
+            tqdm.write(text, file=sys.stderr)
+        if self.log is not None:
+            stamp = datetime.now(UTC).isoformat(timespec="seconds")
+            with (
+                suppress(OSError),
+                self.log.open("a", encoding="utf-8") as log,
+            ):  # a full disk ends the run elsewhere
+                log.write(f"{stamp} {text}\n")

@@ -76,7 +76,7 @@ def _heard(
 ) -> Job | None:
     """Take an actor's answer; returns what is left for later."""
     try:
-        answer, notes = ray.get(reference)
+        answer, said = ray.get(reference)
     except ray.exceptions.RayActorError as error:
         context.progress.note(
             f"workers ended {N_TRIES} times while they computed {job.n_stimuli} stimuli of {job.model} "
@@ -84,8 +84,8 @@ def _heard(
         )
         context.n_lost_tasks += 1
         return None
-    for note in notes:
-        context.progress.note(note)
+    for message in said:
+        (context.progress.note if message.kind == "note" else context.progress.detail)(message.text)
     raise_if_ended(answer)
     advance(job.n_stimuli - (0 if answer.rest is None else answer.rest.n_stimuli))
     rest: Job | None = answer.rest
@@ -144,8 +144,8 @@ class _Actor:
         self._said: list[Message] = []
         self._worker = Worker(request, root, self._said.append)
 
-    def compute(self, job: Job) -> tuple[Message, list[str]]:
-        """Compute a job; returns its end and the notes."""
+    def compute(self, job: Job) -> tuple[Message, list[Message]]:
+        """Compute a job; returns its end, and what was said on the way."""
         self._said.clear()
         answer = self._worker.compute(job)
-        return answer, [one.text for one in self._said if one.kind == "note"]
+        return answer, [message for message in self._said if message.kind != "advance"]

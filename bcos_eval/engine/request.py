@@ -51,6 +51,7 @@ class RunRequest:
         fail_fast: Whether the run ends where code raises on a unit; otherwise that unit is `failed`.
         retry_failed: Whether shards with failed units are computed again.
         until: Half-width of the interval of a mean below which its cell stops; None computes all stimuli.
+        unit_timeout: Seconds that a method or a metric may take for one stimulus, which fails otherwise.
     """
 
     models: tuple[str, ...]
@@ -75,6 +76,7 @@ class RunRequest:
     fail_fast: bool = False
     retry_failed: bool = False
     until: float | None = None
+    unit_timeout: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run can be made of.
@@ -104,6 +106,8 @@ class RunRequest:
             raise InputError(f"--workers {self.workers} is not allowed; give 1 or more.")
         if self.until is not None and not 0 < self.until < math.inf:
             raise InputError(f"--until {self.until:g} is not allowed; give a half-width above 0, such as 0.02.")
+        if self.unit_timeout is not None and not 0 < self.unit_timeout < math.inf:
+            raise InputError(f"--unit-timeout {self.unit_timeout:g} is not allowed; give seconds above 0.")
 
     def as_json(self) -> dict[str, object]:
         """Return the request as plain values, for the manifest."""

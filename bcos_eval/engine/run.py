@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +20,13 @@ from bcos_eval.data import Dataset
 from bcos_eval.store.atomic_write import remove_leftovers, require_writable
 from bcos_eval.store.claims import Claims
 from bcos_eval.store.manifest import Outcome, RunRecord, close_ended_records, read_runs
+from bcos_eval.store.process import this_process
 from bcos_eval.store.shards import Store, StoredShard
 
 from .executors import execute, require_executor
-from .failures import LOG_NAME
+from .failures import LOG_NAME, require_time_limit
 from .plan import Cell, Plan, Task, make_plan
-from .progress import Progress
+from .progress import RUN_LOG_NAME, Progress
 from .request import RunRequest, resolve
 from .run_context import RunContext
 from .stopping import compute_until, look_size, require_stoppable
@@ -81,9 +83,13 @@ def run(
     close_ended_records(root)
     read_runs(root)  # a manifest that is not ours is refused before the work, not after it
     progress = progress or Progress()
+    progress.log = root / RUN_LOG_NAME
+    progress.detail(f"process {this_process()} begins: {json.dumps(request.as_json())}")
     store = Store(root)
     context = RunContext(request, root, progress, networks=networks, dataset=dataset)
     context.require_data()
+    if request.unit_timeout is not None:
+        require_time_limit()
     if request.until is not None:
         require_stoppable(choices.metrics, request.until)
     elif request.share.count > 1:
@@ -133,7 +139,7 @@ def _compute(context: RunContext, plan: Plan, store: Store) -> tuple[Cell, ...]:
         context.progress.say(f"{n_shards - n_missing} of {n_shards} shards are stored already.")
     if not plan.tasks and context.request.until is None:
         return plan.cells
-    with context.progress.bar("explained", n_stimuli, "stimulus") as bar:
+    with context.progress.bar("explained", n_stimuli, "stimuli") as bar:
         compute = functools.partial(_execute, context, store, bar.advance)
         if context.request.until is not None:
             return compute_until(context, plan, store, compute, bar.skip)
@@ -194,6 +200,7 @@ def _recorded(record: RunRecord, root: Path, progress: Progress) -> Iterator[Non
         outcome = "interrupted"
         raise
     finally:
+        progress.detail(f"process {record.process}: {outcome}")
         record.notes = list(progress.notes)
         record.save(root, outcome)
 

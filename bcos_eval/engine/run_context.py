@@ -63,7 +63,7 @@ class RunContext:
         self.n_tasks = self.n_lost_tasks = 0
         self.resources = ExitStack()
         self._kept: dict[object, Any] = {}
-        self.failures = Failures(root, progress, request.fail_fast)
+        self.failures = Failures(root, progress, request.fail_fast, request.unit_timeout)
         self.device = choose_device(request.device)
         self._given_dataset = dataset
         self._networks: dict[str, Network] = dict(networks or {})
@@ -225,7 +225,7 @@ class RunContext:
 
     def _make_pool(self, model: str) -> Pool:
         dataset = self.dataset(model)
-        with self.progress.bar(f"{model} looks at all images", len(dataset), "image") as bar:
+        with self.progress.bar(f"{model} looks at all images", len(dataset), "images") as bar:
             pool = load_pool(
                 self.network(model),
                 dataset,

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from bcos_eval.errors import InputError
-
-T = TypeVar("T")
 
 # Index and number of processes as schedulers tell them, with the smallest index.
 _OF_TASKS = (("SLURM_PROCID", "SLURM_NTASKS"), ("RANK", "WORLD_SIZE"), ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"))
@@ -19,7 +16,7 @@ _ARRAY_FIRST, _ARRAY_STEP = "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP"
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Every `count`-th task, beginning with number `index`, which counts from 0."""
+    """Every `count`-th part of the work, beginning with number `index`, which counts from 0."""
 
     index: int = 0
     count: int = 1
@@ -42,14 +39,14 @@ class Share:
         """
         return f"{self.index + 1}/{self.count}"
 
-    def of(self, tasks: Sequence[T]) -> Sequence[T]:
-        """Return the tasks of this share; the shares of all processes hold each task once.
+    def has(self, number: int) -> bool:
+        """Whether work of a number is this share's; each number is one share's.
 
         Example:
-            >>> Share(1, 2).of([1, 2, 3, 4, 5])
-            [2, 4]
+            >>> [number for number in range(5) if Share(1, 2).has(number)]
+            [1, 3]
         """
-        return tasks[self.index :: self.count]
+        return number % self.count == self.index
 
 
 def parse_share(text: str) -> Share:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 
 from bcos_eval.stimuli import Unreadable
@@ -58,6 +59,7 @@ def compute(
     Raises:
         InputError: If a single stimulus does not fit into memory.
     """
+    started = time.perf_counter()
     cell, first, stop = task.shards[0].cell, task.shards[0].first, task.shards[0].stop
     entries = context.stimuli(cell.model, cell.kind, first, stop)
     readable = [entry for entry in entries if not isinstance(entry, Unreadable)]
@@ -91,6 +93,11 @@ def compute(
     rows = [entry if isinstance(entry, Unreadable) else of_stimulus[entry.stimulus_id] for entry in entries]
     for position, shard in enumerate(task.shards):
         store.write(shard_of_rows(shard, rows, position))
+    metrics = ", ".join(shard.cell.metric.label for shard in task.shards)
+    context.progress.detail(
+        f"{cell.model} × {cell.method.label} × {metrics}: {cell.kind.plural} {first + 1} to {stop} in "
+        f"{time.perf_counter() - started:.1f} s"
+    )
 
 
 def _has_own_code(task: Task) -> bool:

@@ -48,14 +48,14 @@ class Message:
     """What a worker says.
 
     Attributes:
-        kind: `advance` by `n` stimuli, `note` of a `text`; `done`, with the `rest` that another run is computing;
-            or what ends the run: `refused`, `failed`, `crashed`, with a `text`.
+        kind: `advance` by `n` stimuli; `note` or `detail`, with a `text`; `done`, with the `rest` that another run
+            is computing; or what ends the run: `refused`, `failed`, `crashed`, with a `text`.
         n: Number of stimuli.
         text: What is said.
         rest: What is left for later.
     """
 
-    kind: Literal["advance", "note", "done", "refused", "failed", "crashed"]
+    kind: Literal["advance", "note", "detail", "done", "refused", "failed", "crashed"]
     n: int = 0
     text: str = ""
     rest: Job | None = None
@@ -170,3 +170,7 @@ class _Told(Progress):
         if text not in self.notes:
             self.notes.append(text)
             self._tell(Message("note", text=text))
+
+    def detail(self, text: str) -> None:
+        """Say it there."""
+        self._tell(Message("detail", text=text))

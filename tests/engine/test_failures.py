@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+import time
+from contextlib import suppress
 
 import pytest
 import torch
@@ -188,3 +192,45 @@ def test_units_are_tried_alone_where_the_batch_raises(tmp_path):
     found = Failures(tmp_path, Progress(quiet=True)).each(inverses, ["a", "b", "c"], what="method 'm'")
     assert isinstance(found[0], Failure)
     assert found[1:] == [1.0, 0.5]
+
+
+def slow(model, images, targets):
+    """Input times gradient, but for the bad class, for which it takes for ever, and catches what it can."""
+    end = time.monotonic() + 60
+    while BAD in targets and time.monotonic() < end:
+        with suppress(Exception):
+            time.sleep(0.01)
+    return images.sum(1, keepdim=True)
+
+
+def test_a_unit_that_takes_too_long_fails(toy_run):
+    started = time.monotonic()
+    result = toy_run(methods=tuple(given_explainers(slow)), metrics=("energy_pg",), unit_timeout=0.3)
+    assert time.monotonic() - started < 30
+    units = by_target(result, "energy_pg")
+    assert set(units.loc[[BAD], "reason"]) == {"it took longer than 0.3 s"}
+    assert set(units.drop(BAD)["status"]) == {"ok"}
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_time_limit_changes_no_score(toy_run, tmp_path):
+    asked = {"methods": ("ixg", "intgrad"), "metrics": ("energy_pg", "grid_pg", "pixel_deletion")}
+    limited, free = toy_run(root=tmp_path / "limited", unit_timeout=60.0, **asked), toy_run(**asked)
+    assert stored_units(limited.shards)["score"].tolist() == stored_units(free.shards)["score"].tolist()
+
+
+def test_a_time_limit_outside_the_main_thread_is_refused(toy_run):
+    refused = []
+
+    def start():
+        try:
+            toy_run(unit_timeout=1.0)
+        except InputError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert refused == [
+        "--unit-timeout needs the alarms of Linux or macOS, in the main thread of a program; leave it out."
+    ]
