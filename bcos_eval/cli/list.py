@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -26,8 +27,8 @@ _NOTES: Mapping[str, str] = {
     "models": (
         "Parameters and input are those of the networks for ImageNet, whose weights are fetched when first used; "
         "weights for other datasets are shipped, and are of smaller networks (--json says how small). Every other "
-        "classification network of torchvision is known by its name too (--all lists them), and bcos:NAME is the "
-        "B-cos form of any of them."
+        "classification network of torchvision is known by its name too, and timm:NAME is timm's where that is "
+        "installed (--all lists both); bcos:NAME is the B-cos form of any of torchvision's."
     ),
 }
 
@@ -36,7 +37,7 @@ _NOTES: Mapping[str, str] = {
 @click.argument("kind", metavar="KIND", type=click.Choice([*KINDS, "suites", "figures"]))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option(
-    "--all", "with_others", is_flag=True, help="Also torchvision's networks that are known by name only."
+    "--all", "with_others", is_flag=True, help="Also networks of torchvision and timm that are known by name only."
 )
 def list_command(kind: str, as_json: bool, with_others: bool) -> None:
     """List what is registered.
@@ -46,13 +47,23 @@ def list_command(kind: str, as_json: bool, with_others: bool) -> None:
     known = catalogue()
     rows = _rows(kind, known)
     if with_others and kind == "models":
-        rows = [*rows, *known.rows(OTHER_MODELS)]
+        rows = [*rows, *known.rows(OTHER_MODELS), *_timm_rows()]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
         click.echo(as_text(text_rows(kind, rows)), nl=False)
         if kind in _NOTES:
             click.echo(_NOTES[kind], err=True)
+
+
+def _timm_rows() -> Sequence[Row]:
+    """Return the networks of the installed timm; without it none, and torch is not loaded."""
+    if find_spec("timm") is None:
+        return []
+    from bcos_eval.models.timm_zoo import timm_names
+
+    unknown = {"parameters": None, "input_size": None, "bcos": False, "weights": []}
+    return [{"name": name, "family": "timm", **unknown, "source": "timm"} for name in timm_names()]
 
 
 def _rows(kind: str, known: Catalogue) -> Sequence[Row]:
@@ -76,7 +87,7 @@ def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:
         {
             "name": row["name"],
             "family": row["family"],
-            "parameters": f"{row['parameters'] / _MILLION:.1f} M",
+            "parameters": f"{row['parameters'] / _MILLION:.1f} M" if row["parameters"] else "",
             "input": row["input_size"],
             **{dataset: _accuracy(row["weights"], dataset) for dataset in datasets},
             "source": row["source"],

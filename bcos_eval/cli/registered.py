@@ -26,7 +26,7 @@ def list_other_models() -> list[Row]:
     from bcos_eval.models import MODELS, ZOOS, model_info
     from bcos_eval.models.registry import IMAGENET_SIDE
 
-    names = sorted({name for zoo in ZOOS for name in zoo.names()} - set(MODELS))
+    names = sorted({name for zoo in ZOOS if zoo.is_fixed for name in zoo.names()} - set(MODELS))
     infos = [model_info(name) for name in names]
     return [_model_row(info, info.input_size or IMAGENET_SIDE) for info in infos]
 

@@ -18,8 +18,9 @@ from .download import fetch
 from .form import BcosForm, give_form
 from .published import PublishedWeights, torchvision_file
 from .registry import IMAGENET_CLASSES, MODELS, ModelInfo, Variant, model_info
+from .timm_zoo import pretrained
 from .torchvision_zoo import model_with, weights_called
-from .weights_file import card_of, card_path, file_digest, load_strictly, read_weights, respelt
+from .weights_file import card_of, card_path, file_digest, load_strictly, read_weights, respelt, state_digest
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 DEFAULT_DATASET = "shapes"
@@ -89,6 +90,10 @@ def _registered(info: ModelInfo, dataset: str) -> Classifier:
         return _from_file(info, shipped[dataset])
     if dataset == "imagenet" and info.published is not None:
         return _fetched(info, info.published)
+    if dataset == "imagenet" and (model := pretrained(info, IMAGENET_CLASSES)) is not None:
+        model.class_names = imagenet_class_names()
+        model.weights_id = state_digest(model)
+        return model
     have = [*shipped, *(["imagenet"] if info.published else [])]
     raise InputError(
         f"no weights for model '{info.name}' on dataset '{dataset}' (there are some for: "

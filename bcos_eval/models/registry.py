@@ -68,11 +68,13 @@ class ModelZoo:
         title: What they are, for people.
         find: Returns the entry of a name; None for names of others.
         names: Returns all their names, as far as they can be listed.
+        is_fixed: Whether the names are the same wherever the suite is installed, so that its catalogue has them.
     """
 
     title: str
     find: Callable[[str], ModelInfo | None]
     names: Callable[[], Sequence[str]]
+    is_fixed: bool = True
 
 
 MODELS: dict[str, ModelInfo] = {}

@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from bcos_eval.errors import InputError
 
+# Of the digest of a network in memory.
+_STATE_DIGITS = 16
+
 # Names under which training scripts save a state dict, the most telling first, and prefixes that wrappers (of
 # several processes, of compiled networks, of Lightning) put before every key, in any order.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module", "ema")
@@ -107,6 +110,15 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def state_digest(network: nn.Module) -> str:
+    """Return a digest of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for key, value in network.state_dict().items():
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:_STATE_DIGITS]
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

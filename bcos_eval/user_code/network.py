@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,11 +12,10 @@ from torch import Tensor, nn
 from bcos_eval.bcos import DynamicLinear
 from bcos_eval.contract.network_state import evaluating, exclusive
 from bcos_eval.errors import InputError, unknown_name
+from bcos_eval.models.weights_file import state_digest
 
 from .boundary import facts_of, logits_in
 
-# Enough hexadecimal digits of a digest to tell weights apart in a table.
-_ID_DIGITS = 16
 
 # What a network may say or do beside its forward pass that explainers and metrics make use of.
 _TAKEN_OVER = ("position_term", "feature_layer", "to_map", "from_map", "takes_any_size", "preprocessing")
@@ -182,15 +180,6 @@ def borrowed(network: nn.Module, device: torch.device) -> Iterator[None]:
         finally:
             if len(homes) == 1:
                 network.to(homes.pop())
-
-
-def state_digest(network: nn.Module) -> str:
-    """Return a digest of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for key, value in network.state_dict().items():
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:_ID_DIGITS]
 
 
 def choose_device(text: str) -> torch.device:

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from bcos_eval.errors import InputError
-from bcos_eval.user_code.network import UserModel, choose_device, state_digest
+from bcos_eval.models.weights_file import state_digest
+from bcos_eval.user_code.network import UserModel, choose_device
 
 
 def user_model(network, **given):
