@@ -62,7 +62,7 @@ def _timm_rows() -> Sequence[Row]:
         return []
     from bcos_eval.models.timm_zoo import timm_names
 
-    unknown = {"parameters": None, "input_size": None, "bcos": False, "weights": []}
+    unknown: Row = {"parameters": None, "input_size": None, "bcos": False, "weights": []}
     return [{"name": name, "family": "timm", **unknown, "source": "timm"} for name in timm_names()]
 
 

@@ -126,8 +126,8 @@ def pretrained(info: ModelInfo, num_classes: int) -> Classifier | None:
         return info.build.built(num_classes, pretrained=True)
     except Exception as error:  # whatever timm, its hub or the network raise
         raise InputError(
-            f"timm cannot give weights for '{info.name}' ({error}); pass --weights with a .pth or .safetensors file, "
-            "or 'random'."
+            f"timm cannot give weights for '{info.name}' ({error}); pass --weights with a .pth or .safetensors "
+            "file, or 'random'."
         ) from error
 
 
@@ -158,7 +158,8 @@ def _preprocessing(name: str, configuration: dict[str, Any]) -> Preprocessing:
     if height != width:
         raise IncompatibleError(f"model '{name}' wants images of {height}×{width}; give one for square images.")
     # timm's own evaluation scales by whatever it is told; "random" is for training.
-    interpolation = next((one for one in _INTERPOLATIONS if one == configuration["interpolation"]), "bicubic")
+    stated = configuration["interpolation"]
+    interpolation: Interpolation = next((one for one in _INTERPOLATIONS if one == stated), "bicubic")
     return Preprocessing(
         input_size=width,
         resize_size=math.floor(width / configuration["crop_pct"]),

@@ -16,7 +16,6 @@ from bcos_eval.models.weights_file import state_digest
 
 from .boundary import facts_of, logits_in
 
-
 # What a network may say or do beside its forward pass that explainers and metrics make use of.
 _TAKEN_OVER = ("position_term", "feature_layer", "to_map", "from_map", "takes_any_size", "preprocessing")
 
