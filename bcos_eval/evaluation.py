@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from bcos_eval.contract.metric import Target
 from bcos_eval.contract.network import Network, name_of
 from bcos_eval.contract.params import Param, plain
 from bcos_eval.contract.precision import float32_by_default
@@ -72,6 +73,7 @@ def evaluate(
     probability: str | Probability | None = None,
     weights: Weights = None,
     pool: PoolChoice = "own",
+    target: Target | None = None,
     executor: str = "local",
     workers: int = 1,
     until: float | None = None,
@@ -103,6 +105,8 @@ def evaluate(
             softmax, for B-cos networks a sigmoid, with a note.
         weights: For named models: a file, `random` or a published name; several by the name of the model.
         pool: Whose confident images grids are made of, each model's `own` or those that all models share.
+        target: Which class of single images is explained, the `label` or the one `predicted`; None leaves it to
+            the metric's preset, which is the label but for `rise`.
         executor: Who computes.
         workers: Number of processes that do; with several, models, data and functions must be named.
         until: Half-width of the interval of a mean below which no more stimuli are computed for it; `n_samples`
@@ -138,6 +142,7 @@ def evaluate(
             until=None if until is None else float(until),
             settings=tuple(_setting(path, value) for path, value in (params or {}).items()),
             pool=pool,
+            target=target,
         )
         place = choose_device(device)
         networks: dict[str, Network] = {}

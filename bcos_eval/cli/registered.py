@@ -117,6 +117,8 @@ def list_metrics() -> list[Row]:
             "name": f"{info.name}/{info.preset}",
             "recommended": presets.get(info.name) == info.preset,
             "stimulus": info.stimulus,
+            "images": info.images,
+            "target": info.target,
             "direction": info.direction,
             "chance": info.chance,
             "headline": info.headline,

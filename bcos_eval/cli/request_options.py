@@ -72,6 +72,11 @@ _REQUEST_OPTIONS = (
         "scores can be compared in pairs.",
     ),
     click.option(
+        "--target",
+        help="Which class of single images is explained: the label, or the one predicted, on all images then.  "
+        "[default: as the metric's preset says, the label but for rise]",
+    ),
+    click.option(
         "--param", multiple=True, metavar="NAME.KEY=VALUE", help="Parameter of a method or metric; repeats."
     ),
     click.option(
@@ -128,6 +133,7 @@ def requested(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - RunRequest, 
         batch_size=_batch_size(options["batch_size"]),
         executor=options["executor"],
         pool=options["pool"],
+        target=options["target"],
         workers=options.get("workers", 1),
         share=_share(options.get("shard", _EVERYTHING)),
         ray_address=options.get("address"),

@@ -20,6 +20,9 @@ from .stimulus import Counterfactuals
 
 Direction = Literal["higher", "lower"]
 Need = Literal["model", "explainer", "counterfactuals"]
+# Which single images a metric is scored on, and which class of theirs is explained.
+Images = Literal["all", "correct"]
+Target = Literal["label", "predicted"]
 View = Literal["plain", "rescaled", "strided", "strided_padded", "difull", "dipart"]
 
 
@@ -69,6 +72,8 @@ class MetricInfo:
         expensive: Whether a unit takes tens of passes or more.
         headline: Whether it belongs to the short list that a first table shows.
         curve: What its curves show; None for metrics without, and for those that keep something else there.
+        images: Which single images it is scored on: all, or those that all models of a run classify correctly.
+        target: Which class of a single image is explained: its label, or what the model predicts.
     """
 
     name: str
@@ -88,6 +93,8 @@ class MetricInfo:
     expensive: bool = False
     headline: bool = False
     curve: CurveAxes | None = None
+    images: Images = "all"
+    target: Target = "label"
 
     @property
     def key(self) -> str:

@@ -199,7 +199,7 @@ def _cell(
 ) -> Cell:
     network, dataset, info = context.network(model), context.dataset(model), metric.entry.info
     method.entry.check(network, method.params)
-    kind = stimulus_kind(info, metric.params, context.request.pool)
+    kind = stimulus_kind(info, metric.params, context.request.pool, context.request.target)
     if kind.needs_regions and info.chance == "area" and not dataset.has_regions:
         raise IncompatibleError(
             f"metric '{metric.name}' needs to know where the objects are and dataset '{dataset.name}' does not "
@@ -256,7 +256,8 @@ def _cell_key(
 def _tasks(shards: Sequence[Shard]) -> list[tuple[int, Task]]:
     """Group shards by what they are measured on, with the number that says whose share each task is.
 
-    Models, kinds and methods take turns, so that estimates of the time settle early. The numbers do not follow
+    Models, kinds and methods take turns, so that estimates of the time settle early, and equal ranges of kinds that
+    share pictures follow each other, so that attributions are made once. The numbers do not follow
     that order: whatever the number of shares, each has its part of every range and of every method.
     """
     wanted: dict[tuple[str, StimulusKind, int, int], dict[str, list[Shard]]] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from bcos_eval.contract.explainer import Explainer
-from bcos_eval.contract.metric import Metric
+from bcos_eval.contract.metric import Metric, Target
 from bcos_eval.errors import InputError, unknown_name
 from bcos_eval.stimuli import PoolChoice
 from bcos_eval.user_code.plugins import explainer_named, metric_named
@@ -44,6 +44,8 @@ class RunRequest:
         weights: Weights by model name; a model that is not there gets the ones registered for the dataset.
         model_files: Where models of the user's own come from, `FILE.py:FACTORY` by name.
         pool: Whose confident images grids are made of: each model's own, or those that all models share.
+        target: Which class of single images is explained: the label, or what the model predicts; None leaves it to
+            the metric's preset.
         workers: Number of processes that compute; with more than one, each has a replica of the model.
         share: The part of the tasks that this run computes.
         ray_address: Where a Ray cluster is; None starts one on this machine.
@@ -69,6 +71,7 @@ class RunRequest:
     weights: Mapping[str, str] = field(default_factory=dict)
     model_files: Mapping[str, str] = field(default_factory=dict)
     pool: PoolChoice = "own"
+    target: Target | None = None
     workers: int = 1
     share: Share = field(default_factory=Share)
     ray_address: str | None = None
@@ -91,6 +94,8 @@ class RunRequest:
         self._require_counts()
         if self.pool not in get_args(PoolChoice):
             raise unknown_name("pool", self.pool, get_args(PoolChoice))
+        if self.target is not None and self.target not in get_args(Target):
+            raise unknown_name("target", self.target, get_args(Target))
         if self.pool == "shared" and len(self.models) == 1:
             raise InputError("--pool shared with a single model is its own pool; name all models to compare.")
         for name in self.weights:
@@ -128,6 +133,7 @@ class RunRequest:
             "weights": dict(self.weights),
             "pool": self.pool,
             "until": self.until,
+            "target": self.target,
         }
 
 

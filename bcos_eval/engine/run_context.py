@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,18 +15,19 @@ from bcos_eval.contract.network import Network
 from bcos_eval.contract.network_state import NetworkState
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset, load_dataset
-from bcos_eval.data.classes import has_class_names, in_classes_of
+from bcos_eval.data.classes import RelabelledDataset, has_class_names, in_classes_of
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.models import load_model
 from bcos_eval.stimuli import Material, StimulusKind, StimulusSource, Unreadable
-from bcos_eval.stimuli.pool import Pool, load_pool
+from bcos_eval.stimuli.pool import GrowingPool
 from bcos_eval.store.claims import Claims
 from bcos_eval.store.pools import POOLS_FOLDER
 from bcos_eval.user_code.model import load_user_model
 from bcos_eval.user_code.network import choose_device
 
 from .failures import Failures
+from .kept_maps import KeptMaps
 from .progress import Progress
 from .request import RunRequest
 from .soundness import unsoundness
@@ -69,12 +71,13 @@ class RunContext:
         self._networks: dict[str, Network] = dict(networks or {})
         self._relabelled: dict[tuple[tuple[str, ...], int], Dataset] = {}
         self._datasets: dict[EvaluationTransform, Dataset] = {}
-        self._pools: dict[str, Pool] = {}
+        self._pools: dict[str, GrowingPool] = {}
         self._taken: set[tuple[str, StimulusKind]] = set()
         self._sources: dict[tuple[str, StimulusKind], StimulusSource] = {}
         self._sound = set(request.models) - set(request.model_files) - set(self._networks)
         self._states: dict[str, NetworkState] = {}
         self._memories: dict[str, Memory] = {}
+        self._kept_maps: dict[str, KeptMaps] = {}
         self._last_read: tuple[object, list[Stimulus | Unreadable]] = (None, [])
 
     def kept(self, make: Callable[[RunContext], AbstractContextManager[R]]) -> R:
@@ -130,6 +133,10 @@ class RunContext:
         """Return what a model said of pictures it was shown; methods and metrics share it."""
         return self._memories.setdefault(model, Memory())
 
+    def kept_maps(self, model: str, kind: StimulusKind) -> KeptMaps | None:
+        """Return the attributions that stimuli of a kind share with those of others; None if they share none."""
+        return self._kept_maps.setdefault(model, KeptMaps()) if kind.shares_pictures else None
+
     def dataset(self, model: str) -> Dataset:
         """Return the dataset with images of the size that a model was made for, labelled with the model's logits.
 
@@ -161,8 +168,8 @@ class RunContext:
         if self._given_dataset is None:
             load_dataset(self.request.dataset, self.request.data_dir)
 
-    def pools(self) -> Mapping[str, Pool]:
-        """Return the pools that were needed so far, by model."""
+    def pools(self) -> Mapping[str, GrowingPool]:
+        """Return what models were asked about images so far, by model."""
         return self._pools
 
     def source(self, model: str, kind: StimulusKind) -> StimulusSource:
@@ -173,8 +180,13 @@ class RunContext:
         """
         if (model, kind) not in self._sources:
             names = self.request.models if kind.pools_all_models else (model,)
+            dataset = self.dataset(model)
             material = Material(
-                self.dataset(model), self.request.n_samples, self.request.seed, pools=lambda: self._pools_of(names)
+                dataset,
+                self.request.n_samples,
+                self.request.seed,
+                pools=lambda: [self._pool(name) for name in names],
+                own_labels=dataset.dataset.labels if isinstance(dataset, RelabelledDataset) else None,
             )
             self._sources[model, kind] = kind.source(material)
         return self._sources[model, kind]
@@ -217,23 +229,20 @@ class RunContext:
             )
         return self._datasets[transform]
 
-    def _pools_of(self, models: Sequence[str]) -> list[Pool]:
-        for model in models:
-            if model not in self._pools:
-                self._pools[model] = self._make_pool(model)
-        return [self._pools[model] for model in models]
-
-    def _make_pool(self, model: str) -> Pool:
-        dataset = self.dataset(model)
-        with self.progress.bar(f"{model} looks at all images", len(dataset), "images") as bar:
-            pool = load_pool(
+    def _pool(self, model: str) -> GrowingPool:
+        if model not in self._pools:
+            self._pools[model] = GrowingPool(
                 self.network(model),
-                dataset,
+                self.dataset(model),
                 self.root / POOLS_FOLDER,
                 device=self.device,
                 claims=self.claims,
-                advance=bar.advance,
+                show=functools.partial(self._looking, model),
+                note=self.progress.note,
             )
-        for reason in pool.unreadable.values():
-            self.progress.note(f"skipped an image: {reason}")
-        return pool
+        return self._pools[model]
+
+    @contextmanager
+    def _looking(self, model: str, n_images: int) -> Iterator[Callable[[int], None]]:
+        with self.progress.bar(f"{model} looks at images", n_images, "images") as bar:
+            yield bar.advance

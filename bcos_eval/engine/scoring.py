@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +24,7 @@ from bcos_eval.stimuli import StimulusKind
 
 from .choice import Choice
 from .failures import Failure, Failures, directly
+from .kept_maps import KeptMap, KeptMaps, MapKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class StimulusScores:
         status: A status for each score.
         chance: Chance level of each score, NaN where unknown.
         curves: Curves behind the scores `(K, n_steps)`, or None.
+        tied: Share of the pixels of each map that are equal to another one, None where nothing was ordered.
         reason: Why there are no scores, where the method or the metric raised.
     """
 
@@ -40,6 +44,7 @@ class StimulusScores:
     status: tuple[str, ...]
     chance: tuple[float, ...]
     curves: Tensor | None
+    tied: tuple[float, ...] | None = None
     reason: str = ""
 
 
@@ -74,6 +79,7 @@ def score_batch(
     failures: Failures | None = None,
     may_refuse: bool = False,
     restore: Callable[[str], None] | None = None,
+    kept: KeptMaps | None = None,
 ) -> list[ScoredStimulus]:
     """Explain stimuli of one shape, all targets in one call each, and score the attributions by every metric.
 
@@ -92,6 +98,7 @@ def score_batch(
         failures: What becomes of a stimulus on which the method or a metric raises; None raises on.
         may_refuse: Whether an `InputError` on the first stimulus is raised whatever `failures` says.
         restore: Puts the network back after a user's code, whose name it is told.
+        kept: Attributions of this network on the same pictures, which are not made again.
     """
     images = torch.stack([stimulus.image for stimulus in stimuli]).to(device)
     targets = torch.stack([stimulus.targets for stimulus in stimuli]).to(device)  # (B, K)
@@ -100,28 +107,26 @@ def score_batch(
     each = functools.partial(directly if failures is None else failures.each, may_refuse=may_refuse)
 
     def explained(places: Sequence[int]) -> Sequence[Tensor]:
-        if not method.entry.code or restore is None:
-            return [*kind.explain(model.explain_network, network, images[[*places]], targets[[*places]])]
-        maps: list[Tensor] = []
-        for place in places:  # a user's code finds the network as it was for every image
-            try:
-                maps += kind.explain(model.explain_network, network, images[[place]], targets[[place]])
-            finally:
-                restore(f"method '{method.label}'")
-        return maps
+        made: list[Tensor] = []
+        # A user's code finds the network as it was for every image.
+        for part in [[place] for place in places] if method.entry.code else [[*places]]:
+            with _restored(restore if method.entry.code else None, f"method '{method.label}'"):
+                made += kind.explain(model.explain_network, network, images[part], targets[part])
+        return made
 
     def scored_by(metric: Choice[Metric], given: _Given, places: Sequence[int]) -> Sequence[StimulusScores]:
         if not metric.entry.code:
             return _score(model, metric, given.at(places))
-        try:  # a user's code gets tensors and a memory of its own, which it may change
+        # A user's code gets tensors and a memory of its own, which it may change.
+        with _restored(restore, f"metric '{metric.label}'"):
             return _score(replace(model, memory=Memory()), metric, given.at(places).cloned())
-        finally:
-            if restore is not None:
-                restore(f"metric '{metric.label}'")
 
-    started = _now(device)
-    maps = each(explained, [one.stimulus_id for one in stimuli], what=f"method '{method.label}'")
-    seconds = (_now(device) - started) / targets.numel()
+    def made(todo: Sequence[int]) -> Sequence[Tensor | Failure]:
+        ids = [stimuli[b].stimulus_id for b in todo]
+        return each(lambda places: explained([todo[at] for at in places]), ids, what=f"method '{method.label}'")
+
+    keys = [_map_key(method, stimulus) for stimulus in stimuli]
+    maps, seconds = _kept_or_made(keys, kept, made, lambda: _now(device), targets.shape[1])
     places = [b for b, found in enumerate(maps) if not isinstance(found, Failure)]
     by_place: dict[int, list[StimulusScores]] = {b: [] for b in places}
     if places:
@@ -139,17 +144,66 @@ def score_batch(
             for b, scores in zip(places, scored, strict=True):
                 by_place[b].append(_failed(scores, targets) if isinstance(scores, Failure) else scores)
     return [
-        ScoredStimulus(stimulus, None, (_failed(found, targets),) * len(metrics), seconds)
-        if isinstance(found, Failure)
-        else ScoredStimulus(stimulus, found[:n_maps].cpu(), tuple(by_place[b]), seconds)
-        for b, (stimulus, found) in enumerate(zip(stimuli, maps, strict=True))
+        _scored_stimulus(stimuli[b], maps[b], by_place.get(b), seconds[b], n_maps, len(metrics))
+        for b in range(len(stimuli))
     ]
+
+
+@contextmanager
+def _restored(restore: Callable[[str], None] | None, culprit: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if restore is not None:
+            restore(culprit)
+
+
+def _scored_stimulus(
+    stimulus: Stimulus,
+    maps: Tensor | Failure,
+    scores: Sequence[StimulusScores] | None,
+    seconds: float,
+    n_maps: int,
+    n_metrics: int,
+) -> ScoredStimulus:
+    if isinstance(maps, Failure):
+        return ScoredStimulus(stimulus, None, (_failed(maps, stimulus.targets[None]),) * n_metrics, seconds)
+    return ScoredStimulus(stimulus, maps[:n_maps].cpu(), tuple(scores or ()), seconds)
+
+
+def _map_key(method: Choice[Explainer], stimulus: Stimulus) -> MapKey:
+    return json.dumps(method.as_json(), sort_keys=True), stimulus.stimulus_id, tuple(stimulus.targets.tolist())
+
+
+def _kept_or_made(
+    keys: Sequence[MapKey],
+    kept: KeptMaps | None,
+    make: Callable[[Sequence[int]], Sequence[Tensor | Failure]],
+    now: Callable[[], float],
+    n_targets: int,
+) -> tuple[list[Tensor | Failure], list[float]]:
+    """Return maps and their seconds per target; those that are kept are not made again, new ones are kept."""
+    found = {b: one for b, key in enumerate(keys) if kept is not None and (one := kept.get(key)) is not None}
+    todo = [b for b in range(len(keys)) if b not in found]
+    started = now()
+    made = make(todo) if todo else []
+    seconds = (now() - started) / (max(1, len(todo)) * n_targets)
+    new = dict(zip(todo, made, strict=True))
+    if kept is not None:
+        for b, maps in new.items():
+            if not isinstance(maps, Failure):
+                kept.put(keys[b], KeptMap(maps.clone(), seconds))
+    places = range(len(keys))
+    return (
+        [found[b].maps if b in found else new[b] for b in places],
+        [found[b].seconds if b in found else seconds for b in places],
+    )
 
 
 def _failed(failure: Failure, targets: Tensor) -> StimulusScores:
     n_targets = targets.shape[1]
     missing = (math.nan,) * n_targets
-    return StimulusScores(missing, (str(Status.FAILED),) * n_targets, missing, None, failure.reason)
+    return StimulusScores(missing, (str(Status.FAILED),) * n_targets, missing, None, reason=failure.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +262,7 @@ def _score(model: ExplainedModel, choice: Choice[Metric], given: _Given) -> list
             status=tuple(str(status) for status in scored.status[b]),
             chance=tuple(chance[b]),
             curves=None if scored.curves is None else scored.curves[b].cpu(),
+            tied=None if scored.tied is None else tuple(scored.tied[b].tolist()),
         )
         for b in range(len(given.maps))
     ]

@@ -16,13 +16,16 @@ from .plan import Cell, Shard
 from .scoring import ScoredStimulus
 
 
-def shard_of_rows(shard: Shard, entries: Sequence[ScoredStimulus | Unreadable], position: int) -> StoredShard:
+def shard_of_rows(
+    shard: Shard, entries: Sequence[ScoredStimulus | Unreadable], position: int, n_looked_at: int | None = None
+) -> StoredShard:
     """Return a shard as it is stored.
 
     Args:
         shard: Which one.
         entries: Its stimuli in order; one that cannot be made gets a row with its status and reason.
         position: Place of the shard's metric among the scores of each stimulus.
+        n_looked_at: Number of images looked at to find its stimuli and those before; None if none is left out.
     """
     method, metric = method_facts(shard.cell.method), _metric_facts(shard.cell)
     labels = {
@@ -37,7 +40,7 @@ def shard_of_rows(shard: Shard, entries: Sequence[ScoredStimulus | Unreadable], 
     curves = [row for entry in entries for row in _curve_rows(entry, position)]
     chance = tuple(row.pop("chance") for row in rows)
     return StoredShard(
-        facts=ShardFacts(shard.address, method, metric, shard.first, shard.stop, shard.cell.key),
+        facts=ShardFacts(shard.address, method, metric, shard.first, shard.stop, shard.cell.key, n_looked_at),
         table=unit_table(rows),
         chance=chance,
         curves=curve_table(curves) if curves else None,
@@ -56,7 +59,7 @@ def _metric_facts(cell: Cell) -> MetricFacts:
         preset=info.preset,
         direction=info.direction,
         settings=cell.metric.settings,
-        pool=cell.kind.pool_suffix.removeprefix("+"),
+        pool=cell.kind.departs(info),
         is_mean_over_classes=info.mean_over_classes,
         low=info.low if math.isfinite(info.low) else None,
         high=info.high if math.isfinite(info.high) else None,
@@ -74,6 +77,7 @@ def _rows(entry: ScoredStimulus | Unreadable, position: int) -> Iterator[dict[st
             "status": str(entry.status),
             "reason": entry.reason,
             "seconds": float("nan"),
+            "tied": None,
             "chance": float("nan"),
         }
         return
@@ -88,6 +92,7 @@ def _rows(entry: ScoredStimulus | Unreadable, position: int) -> Iterator[dict[st
             "status": scores.status[unit],
             "reason": scores.reason or None,
             "seconds": entry.seconds,
+            "tied": None if scores.tied is None else scores.tied[unit],
             "chance": scores.chance[unit],
         }
 

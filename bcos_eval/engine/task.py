@@ -77,6 +77,7 @@ def compute(
         memory=context.memory(cell.model),
         failures=context.failures,
         restore=functools.partial(context.restore, cell.model) if _has_own_code(task) else None,
+        kept=context.kept_maps(cell.model, cell.kind),
     )
     scored: list[ScoredStimulus] = []
     for batch in limit.batches(readable):
@@ -91,8 +92,9 @@ def compute(
         keep_examples(context, cell, scored)
     of_stimulus = {entry.stimulus.stimulus_id: entry for entry in scored}
     rows = [entry if isinstance(entry, Unreadable) else of_stimulus[entry.stimulus_id] for entry in entries]
+    n_looked_at = cell.kind.n_looked_at(context.source(cell.model, cell.kind), stop)
     for position, shard in enumerate(task.shards):
-        store.write(shard_of_rows(shard, rows, position))
+        store.write(shard_of_rows(shard, rows, position, n_looked_at))
     metrics = ", ".join(shard.cell.metric.label for shard in task.shards)
     context.progress.detail(
         f"{cell.model} × {cell.method.label} × {metrics}: {cell.kind.plural} {first + 1} to {stop} in "

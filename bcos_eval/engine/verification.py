@@ -122,6 +122,7 @@ def _request(asked: Mapping[str, Any], device: str) -> RunRequest:
             config_settings=tuple(asked["params"]),
             weights=asked["weights"],
             pool=asked["pool"],
+            target=asked.get("target"),
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"the record of a run lacks {error}; it cannot be computed again.") from error

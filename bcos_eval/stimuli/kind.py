@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from bcos_eval.contract.metric import MetricInfo
+from bcos_eval.contract.metric import MetricInfo, Target
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.params import Param
 from bcos_eval.contract.statuses import Status
@@ -18,7 +18,7 @@ from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data.sample import Dataset
 from bcos_eval.errors import UnreadableImageError, reason_of, unknown_name
 
-from .pool import Pool
+from .pool import GrowingPool, Pool
 
 # Whose confident images grids are made of: the explained model's own, or those that all models of a run share.
 PoolChoice = Literal["own", "shared"]
@@ -74,13 +74,21 @@ class Material:
         n_samples: Number of stimuli wanted.
         seed: Seed of the run.
         pools: What models say of the dataset's images: of the one to explain, or of all where the kind depends on
-            all. Called only by kinds that need it, since it takes a pass over the data.
+            all. Each looks at the images it is asked about (`look`), which takes a pass over them.
+        own_labels: The images' classes in the dataset's own numbers, so that models which number classes otherwise
+            are shown the same images in the same order; None where these are the labels of `dataset`.
     """
 
     dataset: Dataset
     n_samples: int
     seed: int
-    pools: Callable[[], Sequence[Pool]]
+    pools: Callable[[], Sequence[Pool | GrowingPool]]
+    own_labels: Sequence[int] | None = None
+
+    @property
+    def class_order(self) -> Sequence[int]:
+        """The images' classes in the numbers that decide an order."""
+        return self.dataset.labels if self.own_labels is None else self.own_labels
 
 
 class StimulusKind(ABC):
@@ -127,15 +135,23 @@ class StimulusKind(ABC):
         """Whether the stimuli depend on every model of the run, and not only on the one explained."""
         return False
 
-    @property
-    def pool_suffix(self) -> str:
-        """What labels add where the images' pool is not the rule's usual one."""
+    def departs(self, _info: MetricInfo) -> str:
+        """What labels add where the stimuli are not those that the metric's preset is usually measured on."""
         return ""
+
+    def n_looked_at(self, _source: StimulusSource, _stop: int) -> int | None:
+        """Number of images looked at until the stimuli before a position were found; None if none is left out."""
+        return None
 
     @property
     def is_shown_whole(self) -> bool:
         """Whether the network is shown the image of a stimulus as it is."""
         return True
+
+    @property
+    def shares_pictures(self) -> bool:
+        """Whether an id names the same picture in all kinds of this name, whose attributions are shared then."""
+        return False
 
     def check(self, network: Network, method: str, params: Mapping[str, Param], metric: str) -> None:  # noqa: B027 - most allow all
         """Refuse a network or an explainer's parameters that stimuli of this kind cannot be explained with.
@@ -203,12 +219,22 @@ def register_stimulus(name: str) -> Callable[[KindMaker], KindMaker]:
     return enter
 
 
-def stimulus_kind(info: MetricInfo, params: Mapping[str, Param], pool: PoolChoice = "own") -> StimulusKind:
+def stimulus_kind(
+    info: MetricInfo, params: Mapping[str, Param], pool: PoolChoice = "own", target: Target | None = None
+) -> StimulusKind:
     """Return what a metric is measured on.
+
+    Args:
+        info: The metric.
+        params: Its parameters.
+        pool: Whose confident images grids are made of.
+        target: Which class of a single image is explained, where that is asked for; the preset's choice otherwise.
+            What a model predicts can be explained of any image, so that none is left out then.
 
     Raises:
         InputError: If there is no such kind, or its parameters are not allowed.
     """
     if info.stimulus not in STIMULI:
         raise unknown_name(f"stimulus of metric {info.key}", info.stimulus, STIMULI)
-    return STIMULI[info.stimulus](info, params, pool)
+    asked = info if target in (None, info.target) else replace(info, target=target, images="all")
+    return STIMULI[info.stimulus](asked, params, pool)

@@ -1,38 +1,30 @@
-"""Single images as stimuli: one target each, pointing at the object's region."""
+"""Single images as stimuli: one target each, pointing at the object's region.
+
+Metrics that remove pixels are scored on images that are classified correctly, the same for all models of a run: on
+the others a falling probability of the label says nothing of the map.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from bcos_eval.contract.metric import MetricInfo
+from bcos_eval.contract.metric import Images, MetricInfo, Target
 from bcos_eval.contract.params import Param
 from bcos_eval.contract.stimulus import Counterfactuals, Stimulus
 from bcos_eval.data.sample import CounterfactualDataset, Dataset, Sample
+from bcos_eval.errors import IncompatibleError
 
-from .kind import Material, PoolChoice, StimulusKind, Unreadable, register_stimulus
+from .kind import Material, PoolChoice, StimulusKind, StimulusSource, Unreadable, register_stimulus
+from .order import balanced_order
+from .pool import Pool
 
-
-def balanced_order(labels: Sequence[int]) -> list[int]:
-    """Positions of all samples, one class after the other in turn.
-
-    The first sample of every class in class order, then the second of every class, and so on; classes that
-    have run out are passed over. Any prefix is as balanced over classes as the data allow.
-
-    Example:
-        >>> balanced_order([0, 0, 0, 1, 2, 2])
-        [0, 3, 4, 1, 5, 2]
-    """
-    turn_of_class: dict[int, int] = {}
-    turns = []
-    for label in labels:
-        turns.append(turn_of_class.get(label, 0))
-        turn_of_class[label] = turns[-1] + 1
-    return sorted(range(len(labels)), key=lambda index: (turns[index], labels[index]))
+# Fewest images that a model is asked to look at in one go.
+_FEWEST_LOOKED_AT = 32
 
 
 def single_stimulus(sample: Sample, counterfactuals: Callable[[], Counterfactuals] | None = None) -> Stimulus:
@@ -84,10 +76,14 @@ class SingleSource:
     Attributes:
         dataset: Where they come from.
         indices: Their positions in the dataset.
+        n_looked_at: How many images were looked at until each was found; None where none is left out.
+        targets: The class to explain of each; None for its label.
     """
 
     dataset: Dataset
     indices: Sequence[int]
+    n_looked_at: Sequence[int] | None = None
+    targets: Sequence[int] | None = None
 
     def __len__(self) -> int:
         """Number of images, unreadable ones included."""
@@ -95,43 +91,126 @@ class SingleSource:
 
     def read(self, first: int, stop: int) -> Iterator[Stimulus | Unreadable]:
         """Read images; one that cannot be read, or whose boxes cannot, keeps its place."""
-        for index in self.indices[first:stop]:
+        for place, index in enumerate(self.indices[first:stop], start=first):
             try:
-                yield stimulus_at(self.dataset, index)
+                stimulus = stimulus_at(self.dataset, index)
             except Exception as error:  # whatever a dataset raises costs this image and no other
                 yield Unreadable.because(error, self.dataset.sample_ids[index], self.dataset.labels[index])
+            else:
+                targets = stimulus.targets if self.targets is None else torch.tensor([self.targets[place]])
+                yield replace(stimulus, targets=targets)
 
 
 @dataclass(frozen=True, slots=True)
 class SingleKind(StimulusKind):
-    """Single images, as balanced over classes as the data allow."""
+    """Single images, as balanced over classes as the data allow.
+
+    Attributes:
+        images: Which are shown: all, or those that every model of the run classifies correctly.
+        target: Which class is explained: the image's label, or what the explained model predicts.
+    """
+
+    images: Images = "all"
+    target: Target = "label"
 
     name = "single"
 
     @property
     def label(self) -> str:
-        """`single`."""
-        return self.name
+        """`single`, with what is chosen of the images and their classes: `single-correct`."""
+        correct = "-correct" if self.images == "correct" else ""
+        return f"{self.name}{correct}{'-predicted' if self.target == 'predicted' else ''}"
 
     @property
     def plural(self) -> str:
         """`images`."""
-        return "images"
+        return "correctly classified images" if self.images == "correct" else "images"
 
     @property
     def needs_regions(self) -> bool:
         """An image does not say where its object is."""
         return True
 
+    @property
+    def pools_all_models(self) -> bool:
+        """Whether an image has to be classified correctly by every model."""
+        return self.images == "correct"
+
+    @property
+    def shares_pictures(self) -> bool:
+        """A single image is itself, whatever it was chosen for."""
+        return True
+
+    def departs(self, info: MetricInfo) -> str:
+        """The class explained, where the metric's preset explains the other."""
+        return "" if self.target == info.target else self.target
+
     def as_json(self) -> dict[str, Any]:
         """The kind as plain values, for a shard's key."""
-        return {"name": self.name, "rule": "", "n": 1}
+        images = {} if self.images == "all" else {"images": self.images}
+        target = {} if self.target == "label" else {"target": self.target}
+        return {"name": self.name, "rule": "", "n": 1, **images, **target}
 
     def source(self, material: Material) -> SingleSource:
-        """Return at most as many images as are wanted."""
-        return SingleSource(material.dataset, balanced_order(material.dataset.labels)[: material.n_samples])
+        """Return at most as many images as are wanted.
+
+        Raises:
+            IncompatibleError: If images have to be classified correctly, and none is.
+        """
+        order = balanced_order(material.class_order)
+        source = SingleSource(material.dataset, order[: material.n_samples])
+        if self.images == "correct":
+            source = _correct_ones(material, order)
+        if self.target == "predicted":
+            (pool,) = (pool.look(source.indices) for pool in material.pools())
+            source = replace(source, targets=_predicted(pool, source))
+        return source
+
+    def n_looked_at(self, source: StimulusSource, stop: int) -> int | None:
+        """Number of images that were looked at until the stimuli before `stop` were found."""
+        looked_at = source.n_looked_at if isinstance(source, SingleSource) else None
+        return None if looked_at is None else looked_at[stop - 1]
+
+
+def _correct_ones(material: Material, order: Sequence[int]) -> SingleSource:
+    """Return the first images of an order that every model classifies correctly.
+
+    Images that cannot be read and those on which a model gives NaN or raises keep their place, so that they are
+    counted by their status like everywhere else.
+    """
+    pools, dataset = material.pools(), material.dataset
+    kept: list[int] = []
+    n_looked_at: list[int] = []
+    start = 0
+    while start < len(order) and len(kept) < material.n_samples:
+        stop = start + max(_FEWEST_LOOKED_AT, material.n_samples - len(kept))
+        chunk = order[start:stop]
+        said = [pool.look(chunk) for pool in pools]
+        for place, index in enumerate(chunk, start=start + 1):
+            if len(kept) < material.n_samples and all(_counts(one, dataset, index) for one in said):
+                kept.append(index)
+                n_looked_at.append(place)
+        start += len(chunk)
+    if not kept:
+        raise IncompatibleError(
+            f"not one of {len(order)} images is classified correctly; use weights that were trained on these "
+            "classes, or --target predicted."
+        )
+    return SingleSource(dataset, kept, n_looked_at)
+
+
+def _counts(pool: Pool, dataset: Dataset, index: int) -> bool:
+    is_flawed = bool(pool.max_logits[index].isnan()) or dataset.sample_ids[index] in pool.unreadable
+    return is_flawed or bool(pool.correct[index])
+
+
+def _predicted(pool: Pool, source: SingleSource) -> list[int]:
+    """Return what a model predicts for each image; the label where it could not be asked."""
+    said = [-1] * len(source) if pool.predicted is None else pool.predicted[list(source.indices)].tolist()
+    labels = source.dataset.labels
+    return [labels[index] if found < 0 else found for index, found in zip(source.indices, said, strict=True)]
 
 
 @register_stimulus(SingleKind.name)
-def _single_kind(_info: MetricInfo, _params: Mapping[str, Param], _pool: PoolChoice) -> SingleKind:
-    return SingleKind()
+def _single_kind(info: MetricInfo, _params: Mapping[str, Param], _pool: PoolChoice) -> SingleKind:
+    return SingleKind(info.images, info.target)

@@ -71,7 +71,8 @@ class MetricFacts:
         preset: Registered preset.
         direction: Which scores are better.
         settings: Parameters that differ from their defaults.
-        pool: Whose confident images its grids are made of, where that is not the preset's usual choice.
+        pool: Whose confident images its grids are made of, or which class of single images is explained, where
+            that is not the preset's usual choice.
         is_mean_over_classes: Whether the score of many units is the mean of the classes' means.
         low: Smallest score possible, None where there is none or shards of before do not say.
         high: Largest score possible, likewise.
@@ -108,6 +109,8 @@ class ShardFacts:
         first: Position of its first stimulus in the run's order.
         stop: One past the position of its last stimulus.
         key: Everything that can change its numbers.
+        n_looked_at: Number of images that were looked at until all stimuli before `stop` were found; None where no
+            image is left out.
     """
 
     address: ShardAddress
@@ -116,17 +119,18 @@ class ShardFacts:
     first: int
     stop: int
     key: Mapping[str, Any]
+    n_looked_at: int | None = None
 
     @property
     def image_pool(self) -> str:
-        """Whose confident images the stimuli are made of, which changes scores as presets do.
+        """Whose images the stimuli are made of, which changes scores as presets do.
 
-        Empty for stimuli that are made of any images, "own" for grids of the explained model's, and a digest for
-        those that several models had to agree on.
+        Empty for stimuli that are made of any images, "own" for those that the explained model is right about, and
+        a digest for those that several models had to agree on.
         """
         stimulus, model = self.key.get("stimulus", {}), self.key.get("model", {})
         models = stimulus.get("models", [])
-        if stimulus.get("name") != _GRID:
+        if stimulus.get("name") != _GRID and "images" not in stimulus:
             return ""
         if models in ([], [f"{model.get('name')}:{model.get('weights')}"]):
             return "own"
@@ -151,6 +155,7 @@ def facts_from_json(stated: Mapping[str, Any]) -> ShardFacts:
         first=int(stated["first"]),
         stop=int(stated["stop"]),
         key=dict(stated["key"]),
+        n_looked_at=stated.get("n_looked_at"),
     )
 
 

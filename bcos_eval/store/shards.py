@@ -37,7 +37,7 @@ SCHEMA_VERSION = 2
 _UNSEALED_SCHEMA = 1
 
 # One row per unit. `unit` is the position of the target in its stimulus, `reason` says in words what the status
-# does not, `seconds` is the time its attribution took.
+# does not, `seconds` is the time its attribution took, `tied` the share of its map's pixels that equal others.
 UNIT_SCHEMA = pa.schema(
     [
         ("dataset", pa.string()),
@@ -54,8 +54,11 @@ UNIT_SCHEMA = pa.schema(
         ("status", pa.string()),
         ("reason", pa.string()),
         ("seconds", pa.float64()),
+        ("tied", pa.float64()),
     ]
 )
+# What earlier versions did not store, which is unknown of their units.
+_LATER_COLUMNS = ("reason", "tied")
 UNIT_COLUMNS: tuple[str, ...] = tuple(UNIT_SCHEMA.names)
 
 # One row per unit of a metric that has a curve, beside the scores.
@@ -101,6 +104,8 @@ class StoredShard:
     def numbers(self, column: str) -> NDArray[Any]:
         """Return a column of numbers, NaN where there is none; without pandas, which pyarrow's own way loads."""
         values = self.table[column].combine_chunks()
+        if values.null_count == len(values):
+            return np.full(len(values), math.nan)
         if values.null_count:
             return np.array([math.nan if value is None else value for value in values.to_pylist()])
         kind = np.dtype(values.type.to_pandas_dtype())
@@ -366,9 +371,9 @@ def _from_bytes(content: bytes) -> StoredShard | None:
     seal = seal_state(content)
     table = _parquet_table(content)
     text = (table.schema.metadata or {}).get(_METADATA_KEY)
-    if "reason" not in table.column_names:  # earlier versions gave none
-        place = UNIT_COLUMNS.index("reason")
-        table = table.add_column(place, UNIT_SCHEMA.field(place), pa.nulls(table.num_rows, pa.string()))
+    for column in (column for column in _LATER_COLUMNS if column not in table.column_names):
+        field_of = UNIT_SCHEMA.field(column)
+        table = table.add_column(UNIT_COLUMNS.index(column), field_of, pa.nulls(table.num_rows, field_of.type))
     if text is None or tuple(table.column_names) != UNIT_COLUMNS or not table.num_rows:
         return None
     record = json.loads(text)

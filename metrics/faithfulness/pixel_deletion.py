@@ -149,7 +149,7 @@ def _score_rise(batch: Batch, *, metric: Curve, ties: Ties, batch_size: Count) -
     """Score as RISE does: in encoded space, 224 pixels a step, points taken as equally spaced.
 
     Deleted pixels become the encoded zero; insertion starts from the blurred network input. RISE follows the
-    predicted class: hand in predictions as targets to reproduce it.
+    predicted class, which is what a run hands in as target.
     """
     encoded = batch.model.encode(batch.images)
     ends = (encoded, torch.zeros_like(encoded)) if metric == "pixel_deletion" else (rise_blurred(encoded), encoded)
@@ -175,6 +175,7 @@ _DELETION = MetricInfo(
     chance=None,
     source=f"{_SUITE_SOURCE}, fill {DEFAULT_FILL}",
     defaults={"batch_size": DEFAULT_BATCH_SIZE, "ties": "random"},
+    images="correct",
     curve=CurveAxes("pixels removed in %", "probability of target", 0, 100),
 )
 _INSERTION = replace(
@@ -194,7 +195,13 @@ def _register_suite(info: MetricInfo, metric: Curve) -> None:
         register_metric(other)(partial(_score_area, metric=metric, fill=fill))
     register_metric(info.variant("controlled", chance="model"))(partial(_score_controlled, metric=metric))
     register_metric(info.variant("normalised", high=float("inf")))(partial(_score_normalised, metric=metric))
-    rise = info.variant("rise", source=_RISE_SOURCE, defaults={**info.defaults, "ties": "index"})
+    rise = info.variant(
+        "rise",
+        source=_RISE_SOURCE,
+        defaults={**info.defaults, "ties": "index"},
+        images="all",
+        target="predicted",
+    )
     register_metric(rise)(partial(_score_rise, metric=metric))
 
 

@@ -69,6 +69,7 @@ _PERTURBATION = _CODA.variant(
     source="Böhle et al. 2021, CoDA-Nets, equal entries in random order",
     defaults={"batch_size": CODA_BATCH_SIZE, "ties": "random"},
     headline=True,
+    images="correct",
 )
 
 
@@ -116,6 +117,7 @@ _INCREMENTAL = _IDSDS.variant(
     "default",
     source="Hesse et al. 2024, IDSDS, equal entries in random order",
     defaults={"batch_size": IDSDS_BATCH_SIZE, "ties": "random"},
+    images="correct",
 )
 
 

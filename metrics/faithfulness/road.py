@@ -160,6 +160,7 @@ _COMBINED = MetricInfo(
     defaults={"ties": "random"},
     expensive=True,
     curve=_COMBINED_CURVE,
+    images="correct",
 )
 _LEAST_FIRST = _COMBINED.variant("least", low=0.0, high=1.0, chance=None, curve=_CURVE)
 

@@ -26,7 +26,7 @@ def test_units_have_the_contract_columns_in_order(toy_run):
     shard = toy_run().shards[0]
     assert tuple(shard.units.columns) == UNIT_COLUMNS == (
         "dataset", "sample_id", "model", "weights", "method", "metric", "preset",
-        "stimulus", "target", "unit", "score", "status", "reason", "seconds",
+        "stimulus", "target", "unit", "score", "status", "reason", "seconds", "tied",
     )  # fmt: skip
 
 

@@ -73,7 +73,9 @@ def curves_case(root):
 def pool_case(root):
     path = root / "pool.npz"
     correct = torch.tensor([True, False, True])
-    pool._write_piece(path, pool.Pool(torch.arange(3.0), correct, torch.rand(3), {"s1": "damaged"}))
+    pool._write_piece(
+        path, pool.Pool(torch.arange(3.0), correct, torch.rand(3), {"s1": "damaged"}, torch.arange(3))
+    )
     return path, lambda: repr(pool._read_piece(path)) if pool._read_piece(path) else None
 
 

@@ -168,9 +168,9 @@ def shard_labels(shard: StoredShard) -> dict[str, str]:
 
 def summary(shards: Sequence[StoredShard], until: float | None = None) -> Row:
     """Return the row of a cell, from its shards; of one that was to stop at a half-width, if that is given."""
-    scores, targets, units, seconds = (
+    scores, targets, units, seconds, tied = (
         np.concatenate([shard.numbers(column) for shard in shards])
-        for column in ("score", "target", "unit", "seconds")
+        for column in ("score", "target", "unit", "seconds", "tied")
     )
     stimuli, statuses = (
         [text for shard in shards for text in shard.texts(column)] for column in ("stimulus", "status")
@@ -204,10 +204,25 @@ def summary(shards: Sequence[StoredShard], until: float | None = None) -> Row:
         "chance": _mean(chance[defined]),
         **status_counts(statuses[place] for place in first),
         "seconds_per_unit": _mean(seconds[first]),
+        "median_tied": _median(tied[first]),
+        **_images_left_out(shards),
         "direction": metric.direction,
         "n_stimuli": len(np.unique(clusters[defined])),
         "is_control": shards[0].facts.method.is_control,
     }
+
+
+def _images_left_out(shards: Sequence[StoredShard]) -> Row:
+    """Return how many images were looked at and left out before the last stimulus; nothing where none ever is.
+
+    Each shard says how many were looked at from the very first one on.
+    """
+    stated = [(shard.facts.n_looked_at, shard.facts.stop) for shard in shards]
+    known = [(looked_at, stop) for looked_at, stop in stated if looked_at is not None]
+    if not known:
+        return {}
+    n_looked_at, stop = max(known)
+    return {"n_looked_at": n_looked_at, "n_left_out": n_looked_at - stop}
 
 
 def _distinct_units(
@@ -225,3 +240,9 @@ def _mean(values: NDArray[np.float64]) -> float:
     """Return the mean of the values that are known, NaN if none is."""
     known = ~np.isnan(values)
     return float(np.where(known, values, 0).sum() / known.sum()) if known.any() else float("nan")
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """Return the median of the values that are known, NaN if none is."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else float("nan")

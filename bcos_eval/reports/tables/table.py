@@ -52,7 +52,8 @@ FEW_STIMULI_NOTE = f"* fewer than {FEW_STIMULI} stimuli: intervals are wide, ord
 _WEIGHTS_CHARACTERS = 12
 # Printed column by the count behind it: units without a plain score.
 _COUNTS = {column.removeprefix("n_"): column for column in STATUS_COLUMNS}
-_NUMERIC = frozenset({"n", "mean", "95 % interval", "median", "chance", *_COUNTS, "s/unit"})
+_NUMERIC = frozenset({"n", "left out", "mean", "95 % interval", "median", "chance", *_COUNTS, "tied", "s/unit"})
+LEFT_OUT_NOTE = "left out: images that some model of the run does not classify correctly, of those looked at.\n"
 
 
 _PAGE_HEAD = """\
@@ -91,6 +92,7 @@ def render(rows: Sequence[Row], style: TableFormat, *, full: bool = False) -> st
     if style == "csv":
         return csv_text(rows, LEADERBOARD_COLUMNS)
     note = FEW_STIMULI_NOTE if any(_stimuli(row) < FEW_STIMULI for row in rows) else ""
+    note += LEFT_OUT_NOTE if any(_left_out(row) for row in rows) else ""
     return formatted(readable_columns(rows, full=full), style, note=note)
 
 
@@ -132,24 +134,31 @@ def readable_columns(rows: Sequence[Row], *, full: bool = False) -> Columns:
 
     Args:
         rows: Rows of a leaderboard.
-        full: Whether to show what is rarely asked for: the median, the time per unit, and counts of units without
-            a plain score where there are none. Counts are always shown where there are some.
+        full: Whether to show what is rarely asked for: the median, the median share of tied pixels, the time per
+            unit, and counts of units without a plain score where there are none. Counts are always shown where
+            there are some, and so is how many images were left out of how many.
     """
     counts = {name: column for name, column in _COUNTS.items() if full or any(row[column] for row in rows)}
     rows, names = told_apart(rows), model_names(rows)
     medians = {"median": [number(row["median"]) for row in rows]} if full else {}
+    left_out = {"left out": [_left_out(row) or UNKNOWN for row in rows]} if any(map(_left_out, rows)) else {}
     times = {"s/unit": [number(row["seconds_per_unit"]) for row in rows]} if full else {}
+    shares = [row.get("median_tied", math.nan) for row in rows]
+    is_tied = full and not all(map(math.isnan, shares))
+    tied = {"tied": [number(share) for share in shares]} if is_tied else {}
     return {
         "dataset": [row["dataset"] for row in rows],
         "model": [names[row["dataset"], row["model"], row["weights"]] for row in rows],
         "method": [row["method"] for row in rows],
         "metric": [f"{metric_name(row)} {ARROWS[row['direction']]}" for row in rows],
         "n": [_n_of_planned(row) for row in rows],
+        **left_out,
         "mean": [number(row["mean"]) for row in rows],
         "95 % interval": [f"[{number(row['ci_low'])}, {number(row['ci_high'])}]" for row in rows],
         **medians,
         "chance": [number(row["chance"]) for row in rows],
         **{name: [str(row[column]) for row in rows] for name, column in counts.items()},
+        **tied,
         **times,
     }
 
@@ -209,6 +218,12 @@ def _n_of_planned(row: Row) -> str:
     """Return the number of units, with the number planned where it is another: `89 of 90`."""
     n, planned = counted(row["n"], _stimuli(row)), row["n_planned"]
     return n if planned in (None, row["n"]) else f"{n} of {planned}"
+
+
+def _left_out(row: Row) -> str:
+    """Return how many images were left out of how many, `13 of 63`; empty where none ever is."""
+    n_looked_at = row.get("n_looked_at")
+    return "" if n_looked_at is None else f"{row['n_left_out']} of {n_looked_at}"
 
 
 def _stimuli(row: Row) -> int:

@@ -130,7 +130,7 @@ def _eligible(max_logits: Tensor, correct: Tensor, min_logit: float) -> list[int
 
 
 def _of_one_model(order: GridOrder, offset_rule: OffsetRule) -> Grids:
-    (pool,) = order.pools
+    (pool,) = (pool.look() for pool in order.pools)  # the rule ranks all images
     return bcos_grids(
         order.labels, pool.max_logits, pool.correct, n=order.n, n_grids=order.n_grids, offset_rule=offset_rule
     )

@@ -100,7 +100,8 @@ class GridKind(StimulusKind):
     def label(self) -> str:
         """Size, rule, view and pool: `grid3x3-bcos_v2`."""
         view = "" if self.view == "plain" else f"-{self.view}"
-        return f"grid{self.n}x{self.n}-{self.rule}{view}{self.pool_suffix}"
+        pool = "" if self.pool == "own" else f"+{self.pool}"
+        return f"grid{self.n}x{self.n}-{self.rule}{view}{pool}"
 
     @property
     def plural(self) -> str:
@@ -117,10 +118,9 @@ class GridKind(StimulusKind):
         """Whether the images must suit every model of the run."""
         return GRID_RULES[self.rule].of_all_models or self.pool == "shared"
 
-    @property
-    def pool_suffix(self) -> str:
-        """`+shared` where the pool is not the rule's usual one."""
-        return "" if self.pool == "own" else f"+{self.pool}"
+    def departs(self, _info: MetricInfo) -> str:
+        """`shared` where the pool is not the rule's usual one."""
+        return "" if self.pool == "own" else self.pool
 
     @property
     def is_shown_whole(self) -> bool:
@@ -145,7 +145,7 @@ class GridKind(StimulusKind):
         rule = GRID_RULES[self.rule]
         pools = material.pools()
         if self.pool == "shared":
-            pools = [shared_pool(pools)]
+            pools = [shared_pool([pool.look() for pool in pools])]
         labels = material.dataset.labels
         return GridSource(
             material.dataset,

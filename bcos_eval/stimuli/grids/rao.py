@@ -131,7 +131,8 @@ class _ClassDraw:
 
 
 def _of_all_models(order: GridOrder, *, repeat_corners: bool) -> Grids:
-    eligible = confident_for_all(order.probabilities, order.correct)
+    # The rule shuffles all confident images of a class, so that every image has to be looked at.
+    eligible = confident_for_all(*order.look())
     return rao_grids(order.labels, eligible, n=order.n, n_grids=order.n_grids, repeat_corners=repeat_corners)
 
 

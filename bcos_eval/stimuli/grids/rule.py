@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bcos_eval.data.sample import Sample
 
-from ..pool import Pool
+from ..pool import GrowingPool, Pool
 from .compose import Placement
 
 Grids = list[tuple[int, ...]]
@@ -22,27 +22,27 @@ class GridOrder:
 
     Attributes:
         labels: Class index of every image, in dataset order.
-        pools: What the model to explain says of every image, or for rules of all models what each says.
+        pools: What the model to explain says of the images it is asked about, or for rules of all models each.
         n: Cells per side.
         n_grids: Number of grids; fewer are made where the confident images do not suffice.
         seed: Seed of the run, for rules without a seed of their own.
     """
 
     labels: Sequence[int]
-    pools: Sequence[Pool]
+    pools: Sequence[Pool | GrowingPool]
     n: int
     n_grids: int
     seed: int
 
-    @property
-    def probabilities(self) -> Tensor:
-        """Each model's probability of each image's own class, `(M, N)`."""
-        return torch.stack([pool.label_probability for pool in self.pools])
+    def look(self, indices: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+        """Ask the models about some images at least, about all if none are named.
 
-    @property
-    def correct(self) -> Tensor:
-        """Whether each model's largest logit is that of the image's class, `(M, N)` bool."""
-        return torch.stack([pool.correct for pool in self.pools])
+        Returns:
+            Each model's probability of each image's own class, and whether its largest logit is that class's,
+            `(M, N)` each; 0 and False for images that were not asked about.
+        """
+        said = [pool.look(indices) for pool in self.pools]
+        return torch.stack([one.label_probability for one in said]), torch.stack([one.correct for one in said])
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,3 +68,27 @@ def test_stored_pixels_are_those_of_the_png_file(tmp_path):
     save_image(image, tmp_path / "cell.png")
     expected = pil_to_tensor(Image.open(tmp_path / "cell.png")).float() / 255
     assert torch.equal(as_stored(Sample("a", image, 0)).image, expected)
+
+
+@pytest.mark.parametrize("max_per_class", [None, 3, 20])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.9])
+def test_images_are_asked_about_as_needed_and_the_grids_are_the_same(share, max_per_class):
+    allowed, asked = eligible(share), set()
+
+    def told(indices):
+        asked.update(indices)
+        known = torch.zeros(len(LABELS), dtype=torch.bool)
+        known[list(asked)] = allowed[list(asked)]
+        return known
+
+    wanted = {"n": 2, "n_grids": 2, "max_per_class": max_per_class}
+    try:
+        expected = drawn_grids(LABELS, allowed, **wanted)
+    except IncompatibleError as error:
+        with pytest.raises(IncompatibleError, match=str(error).partition(";")[0]):
+            drawn_grids(LABELS, told, **wanted)
+        assert len(asked) == len(LABELS)
+    else:
+        assert drawn_grids(LABELS, told, **wanted) == expected
+        # At most eight of twelve classes are drawn; of the others a few images are looked at.
+        assert len(asked) < len(LABELS)
