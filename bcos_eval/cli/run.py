@@ -40,7 +40,7 @@ from .stored import echo_note
     help="What a method or metric may take for one stimulus, which fails otherwise.",
 )
 @click.option("--verbose", is_flag=True, help="Tell of each task; the file run.log in --out does always.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and compute nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, its passes, time and downloads.")
 def run_command(
     out: Path,
     dry_run: bool,

@@ -257,8 +257,8 @@ def _tasks(shards: Sequence[Shard]) -> list[tuple[int, Task]]:
     """Group shards by what they are measured on, with the number that says whose share each task is.
 
     Models, kinds and methods take turns, so that estimates of the time settle early, and equal ranges of kinds that
-    share pictures follow each other, so that attributions are made once. The numbers do not follow
-    that order: whatever the number of shares, each has its part of every range and of every method.
+    share pictures follow each other, so that attributions are made once. The numbers do not follow that order:
+    whatever the number of shares, each has its part of every range and of every method.
     """
     wanted: dict[tuple[str, StimulusKind, int, int], dict[str, list[Shard]]] = {}
     for shard in shards:

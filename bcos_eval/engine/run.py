@@ -17,12 +17,16 @@ from bcos_eval.contract.network import Network
 from bcos_eval.contract.precision import reference_precision
 from bcos_eval.contract.statuses import Status
 from bcos_eval.data import Dataset
+from bcos_eval.models import load_model
+from bcos_eval.models.weights_origin import Fetch, asked_about, missing_weights
 from bcos_eval.store.atomic_write import remove_leftovers, require_writable
 from bcos_eval.store.claims import Claims
 from bcos_eval.store.manifest import Outcome, RunRecord, close_ended_records, read_runs
 from bcos_eval.store.process import this_process
 from bcos_eval.store.shards import Store, StoredShard
+from bcos_eval.user_code.network import choose_device
 
+from .cost import cost_lines
 from .executors import execute, require_executor
 from .failures import LOG_NAME, require_time_limit
 from .plan import Cell, Plan, Task, make_plan
@@ -116,18 +120,37 @@ def outline(
     networks: Mapping[str, Network] | None = None,
     dataset: Dataset | None = None,
 ) -> str:
-    """Return what `run` would do, from the same plan, in lines of text; nothing is computed or written.
+    """Return what `run` would do and cost, from the same plan, in lines of text; nothing is fetched or written.
 
     Arguments as for `run`. How many grids the confident images fill is known only after a pass over the data, so
-    numbers of stimuli are the most there can be.
+    numbers of stimuli are the most there can be. Passes and seconds are those of one stimulus, which is explained
+    and scored, times their number; a network whose weights are not here yet is timed with random ones.
 
     Raises:
         InputError: If the request cannot be fulfilled.
     """
     choices = resolve(request)
-    context = RunContext(request, root, progress or Progress(), networks=networks, dataset=dataset)
+    fetches = _missing_weights(request, networks or {})
+    stand_ins = {fetch.model: load_model(fetch.model, "random", request.dataset) for fetch in fetches}
+    device = choose_device(request.device)
+    context = RunContext(
+        request,
+        root,
+        progress or Progress(),
+        networks={**(networks or {}), **{name: network.to(device) for name, network in stand_ins.items()}},
+        dataset=dataset,
+    )
     context.require_data()
-    return make_plan(context, choices, Store(root), counted=False).outline()
+    with reference_precision():
+        plan = make_plan(context, choices, Store(root), counted=False)
+        return plan.outline() + "".join(f"{line}\n" for line in cost_lines(context, plan, fetches))
+
+
+def _missing_weights(request: RunRequest, networks: Mapping[str, Network]) -> list[Fetch]:
+    """Return the weights that a run would have to fetch, and whether they can be had."""
+    named = [name for name in request.models if name not in networks and name not in request.model_files]
+    missing = {name: missing_weights(name, request.weights.get(name), request.dataset) for name in named}
+    return [asked_about(name, published) for name, published in missing.items() if published is not None]
 
 
 def _compute(context: RunContext, plan: Plan, store: Store) -> tuple[Cell, ...]:

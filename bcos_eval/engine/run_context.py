@@ -179,17 +179,20 @@ class RunContext:
             IncompatibleError: If no grid can be made of the images that the model is sure of.
         """
         if (model, kind) not in self._sources:
-            names = self.request.models if kind.pools_all_models else (model,)
-            dataset = self.dataset(model)
-            material = Material(
-                dataset,
-                self.request.n_samples,
-                self.request.seed,
-                pools=lambda: [self._pool(name) for name in names],
-                own_labels=dataset.dataset.labels if isinstance(dataset, RelabelledDataset) else None,
-            )
-            self._sources[model, kind] = kind.source(material)
+            self._sources[model, kind] = kind.source(self.material(model, kind))
         return self._sources[model, kind]
+
+    def material(self, model: str, kind: StimulusKind) -> Material:
+        """Return what the stimuli of a kind that a model is shown are made of."""
+        names = self.request.models if kind.pools_all_models else (model,)
+        dataset = self.dataset(model)
+        return Material(
+            dataset,
+            self.request.n_samples,
+            self.request.seed,
+            pools=lambda: [self._pool(name) for name in names],
+            own_labels=dataset.dataset.labels if isinstance(dataset, RelabelledDataset) else None,
+        )
 
     def require_size(self, model: str, kind: StimulusKind) -> None:
         """Refuse a model that does not take the stimuli of a kind; it is tried once for each.

@@ -63,8 +63,8 @@ def fetch(url: str, sha256_prefix: str) -> Path:
                     f"expected {sha256_prefix}…) and was not kept; try again later, or {remedy}"
                 )
             os.fsync(stream.fileno())
-    except _NETWORK_ERRORS as error:
-        raise InputError(f"cannot fetch {url} ({_reason(error)}); {remedy}") from error
+    except NETWORK_ERRORS as error:
+        raise InputError(f"cannot fetch {url} ({reason_of_network(error)}); {remedy}") from error
     except OSError as error:
         raise InputError(
             f"cannot write {path} ({error.strerror or error}); set {CACHE_VARIABLE} to a folder with room"
@@ -76,7 +76,7 @@ class _TransferError(Exception):
     """The transfer began and did not end well; its text says how."""
 
 
-_NETWORK_ERRORS = (
+NETWORK_ERRORS = (
     urllib.error.URLError,
     http.client.HTTPException,
     ConnectionError,
@@ -112,7 +112,7 @@ def _stream(url: str, target: IO[bytes]) -> str:
     """Copy what the server sends into a file; returns its SHA-256."""
     digest = hashlib.sha256()
     request = urllib.request.Request(url, headers={"User-Agent": f"bcos-eval/{__version__}"})
-    with _open(request) as response:
+    with open_url(request) as response:
         expected = response.headers.get("Content-Length")
         total = int(expected) if expected and expected.isdigit() else None
         received = 0
@@ -130,9 +130,16 @@ def _stream(url: str, target: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
+def open_url(request: urllib.request.Request, timeout_s: float | None = None) -> http.client.HTTPResponse:
+    """Return the response of a server, which has `TIMEOUT_S` to answer if nothing else is said.
+
+    Raises:
+        urllib.error.URLError, OSError: One of `NETWORK_ERRORS`.
+    """
     try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+        response: http.client.HTTPResponse = urllib.request.urlopen(
+            request, timeout=TIMEOUT_S if timeout_s is None else timeout_s
+        )
     except urllib.error.HTTPError as error:
         error.close()  # it is a response too, with a socket of its own
         raise
@@ -152,7 +159,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
             since, received = time.monotonic(), 0
 
 
-def _reason(error: Exception) -> str:
+def reason_of_network(error: Exception) -> str:
     """Return one line that says what went wrong."""
     if isinstance(error, urllib.error.HTTPError):
         phrase = HTTPStatus(error.code).phrase if error.code in list(HTTPStatus) else "unknown"

@@ -85,20 +85,27 @@ def _default_dataset(info: ModelInfo) -> str:
 
 
 def _registered(info: ModelInfo, dataset: str) -> Classifier:
-    shipped = shipped_weights(info.name)
-    if dataset in shipped:
-        return _from_file(info, shipped[dataset])
-    if dataset == "imagenet" and info.published is not None:
-        return _fetched(info, info.published)
+    origin = registered_origin(info, dataset)
+    if isinstance(origin, Path):
+        return _from_file(info, origin)
+    if origin is not None:
+        return _fetched(info, origin)
     if dataset == "imagenet" and (model := pretrained(info, IMAGENET_CLASSES)) is not None:
         model.class_names = imagenet_class_names()
         model.weights_id = state_digest(model)
         return model
+    shipped = shipped_weights(info.name)
     have = [*shipped, *(["imagenet"] if info.published else [])]
     raise InputError(
         f"no weights for model '{info.name}' on dataset '{dataset}' (there are some for: "
         f"{', '.join(have) or 'none'}); pass --weights with a .pth or .safetensors file, or 'random'"
     )
+
+
+def registered_origin(info: ModelInfo, dataset: str) -> Path | PublishedWeights | None:
+    """Return the weights registered for a model on a dataset: a packaged file or a published one."""
+    published = info.published if dataset == "imagenet" else None
+    return shipped_weights(info.name).get(dataset, published)
 
 
 def _fetched(info: ModelInfo, published: PublishedWeights) -> Classifier:

@@ -135,6 +135,14 @@ class StimulusKind(ABC):
         """Whether the stimuli depend on every model of the run, and not only on the one explained."""
         return False
 
+    def trial(self, material: Material) -> Stimulus | Unreadable:
+        """Return a stimulus of this size and make without asking a model, to time how long one takes."""
+        return next(self.source(replace(material, n_samples=1)).read(0, 1))
+
+    def images_to_look_at(self, _material: Material) -> tuple[int, int]:
+        """Return how many images models are shown, at least and at most, to find the stimuli."""
+        return 0, 0
+
     def departs(self, _info: MetricInfo) -> str:
         """What labels add where the stimuli are not those that the metric's preset is usually measured on."""
         return ""

@@ -136,6 +136,18 @@ class SingleKind(StimulusKind):
         """Whether an image has to be classified correctly by every model."""
         return self.images == "correct"
 
+    def trial(self, material: Material) -> Stimulus | Unreadable:
+        """Return the first image, whatever a model says of it."""
+        return next(SingleSource(material.dataset, balanced_order(material.class_order)).read(0, 1))
+
+    def images_to_look_at(self, material: Material) -> tuple[int, int]:
+        """As many as are wanted; up to all of them where a wrong prediction leaves an image out."""
+        n_images = len(material.dataset)
+        n_wanted = min(material.n_samples, n_images)
+        if self.images == "correct":
+            return n_wanted, n_images
+        return (n_wanted, n_wanted) if self.target == "predicted" else (0, 0)
+
     @property
     def shares_pictures(self) -> bool:
         """A single image is itself, whatever it was chosen for."""

@@ -132,5 +132,5 @@ def _of_one_model(order: GridOrder) -> Grids:
     return drawn_grids(order.labels, eligible, n=order.n, n_grids=order.n_grids, seed=order.seed)
 
 
-register_rule(GridRule("how_to_probe", _of_all_models, True, prepare=as_stored))
-register_rule(GridRule("aloe", _of_one_model, False))
+register_rule(GridRule("how_to_probe", _of_all_models, True, prepare=as_stored, looks_at_all=False))
+register_rule(GridRule("aloe", _of_one_model, False, looks_at_all=False))

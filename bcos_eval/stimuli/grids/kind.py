@@ -21,6 +21,7 @@ from bcos_eval.errors import IncompatibleError, InputError
 
 from ..kind import Explain, Material, PoolChoice, StimulusKind, Unreadable, register_stimulus
 from ..network_views import CellNetwork, PartNetwork, check_takes_size, is_split
+from ..order import balanced_order
 from ..shared_pool import shared_pool
 from ..windows import explain_padded_windows, explain_windows
 from .compose import Placement, corners_only, grid_stimuli, rescaled
@@ -154,6 +155,27 @@ class GridKind(StimulusKind):
             prepare=self._preparation(rule),
             corners=self.has_corner_targets,
         )
+
+    def trial(self, material: Material) -> Stimulus | Unreadable:
+        """Return a grid of the first images of the first classes, whatever a model says of them."""
+        order = balanced_order(material.class_order)
+        indices = [order[place % len(order)] for place in range(self.n**2)]
+        rule = GRID_RULES[self.rule]
+        source = GridSource(
+            material.dataset,
+            [indices],
+            rule.placement,
+            prepare=self._preparation(rule),
+            corners=self.has_corner_targets,
+        )
+        return next(source.read(0, 1))
+
+    def images_to_look_at(self, material: Material) -> tuple[int, int]:
+        """All where the rule ranks or shuffles them; else at least one of every class."""
+        n_images = len(material.dataset)
+        if GRID_RULES[self.rule].looks_at_all or self.pool == "shared":
+            return n_images, n_images
+        return len(set(material.dataset.labels)), n_images
 
     def _preparation(self, rule: GridRule) -> Callable[[Sample], Sample] | None:
         if self.view == "rescaled":

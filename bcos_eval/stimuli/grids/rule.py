@@ -55,6 +55,7 @@ class GridRule:
         of_all_models: Whether images must suit every model of the run, and not only the one explained.
         placement: The order in which images fill the cells.
         prepare: Changes every image before it becomes a cell.
+        looks_at_all: Whether it must know what models say of every image, since it ranks or shuffles them.
     """
 
     name: str
@@ -62,6 +63,7 @@ class GridRule:
     of_all_models: bool
     placement: Placement = "row_major"
     prepare: Callable[[Sample], Sample] | None = None
+    looks_at_all: bool = True
 
 
 GRID_RULES: dict[str, GridRule] = {}
