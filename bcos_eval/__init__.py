@@ -11,16 +11,28 @@ if TYPE_CHECKING:
     from bcos_eval.attribution import explain
     from bcos_eval.evaluation import Evaluation, evaluate
     from bcos_eval.models import bcosify, load_model
+    from bcos_eval.reports.results import Results, load_results
 
-__all__ = ["Evaluation", "__version__", "bcosify", "evaluate", "explain", "load_model"]
+__all__ = [
+    "Evaluation",
+    "Results",
+    "__version__",
+    "bcosify",
+    "evaluate",
+    "explain",
+    "load_model",
+    "load_results",
+]
 
 # Importing torch takes seconds, which `bcos-eval --help` should not wait for.
 _HOMES = {
     "Evaluation": "evaluation",
+    "Results": "reports.results",
     "bcosify": "models",
     "evaluate": "evaluation",
     "explain": "attribution",
     "load_model": "models",
+    "load_results": "reports.results",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from bcos_eval.engine.request import DEFAULT_DATASET, DEFAULT_N_SAMPLES, RunRequ
 from bcos_eval.engine.run import run
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import leaderboard, stored_units
+from bcos_eval.reports.tables.table import readable_columns
 from bcos_eval.spelling import split_names
 from bcos_eval.stimuli import PoolChoice
 from bcos_eval.store.manifest import planned_units, stopping_widths
@@ -54,6 +56,13 @@ class Evaluation:
     leaderboard: pd.DataFrame
     units: pd.DataFrame
     notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """The table of the leaderboard and the notes, as notebooks show it."""
+        rows = [{str(key): value for key, value in row.items()} for row in self.leaderboard.to_dict("records")]
+        shown = pd.DataFrame(readable_columns(rows)) if rows else self.leaderboard
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"{shown.to_html(index=False, border=0)}{notes}"
 
 
 def evaluate(

@@ -40,6 +40,7 @@ from .stored import echo_note
     help="What a method or metric may take for one stimulus, which fails otherwise.",
 )
 @click.option("--verbose", is_flag=True, help="Tell of each task; the file run.log in --out does always.")
+@click.option("--keep-maps", is_flag=True, help="Store the attributions too, OUT/maps/….safetensors.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, its passes, time and downloads.")
 def run_command(
     out: Path,

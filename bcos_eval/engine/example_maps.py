@@ -22,6 +22,7 @@ from bcos_eval.store.examples import (
     Examples,
     save_examples,
 )
+from bcos_eval.store.maps import StoredMaps, save_maps
 
 from .plan import Cell
 from .run_context import RunContext
@@ -42,18 +43,14 @@ def keep_examples(context: RunContext, cell: Cell, scored: Sequence[ScoredStimul
         cell: Any cell of the model and method.
         scored: Its first stimuli, with their maps.
     """
-    with_maps = [(entry.stimulus, entry.maps) for entry in scored[:MAX_STIMULI] if entry.maps is not None]
+    with_maps = [
+        (entry.stimulus, entry.maps[:MAX_TARGETS]) for entry in scored[:MAX_STIMULI] if entry.maps is not None
+    ]
     shown = [(stimulus, maps) for stimulus, maps in with_maps if maps.shape == with_maps[0][1].shape]
     if not shown:
         return
     network, stimuli = context.network(cell.model), [stimulus for stimulus, _ in shown]
-    identity = ExampleIdentity(
-        dataset=context.dataset(cell.model).name,
-        model=cell.model,
-        weights=network.weights_id,
-        kind=cell.kind.label,
-        method=method_facts(cell.method),
-    )
+    identity = _identity(context, cell)
     # Colours are made from the whole image, which a network that is shown parts of it may not take.
     coloured = cell.method.name == _COLOUR_METHOD and cell.kind.is_shown_whole
     examples = examples_of(
@@ -66,6 +63,37 @@ def keep_examples(context: RunContext, cell: Cell, scored: Sequence[ScoredStimul
     save_examples(context.root, examples)
     if coloured and cell.kind.label == _SINGLE:
         _keep_two_most_likely(context, identity, stimuli, network)
+
+
+def keep_maps(context: RunContext, cell: Cell, first: int, stop: int, scored: Sequence[ScoredStimulus]) -> None:
+    """Store the attributions of a task, those of stimuli on which the method raised excepted.
+
+    Args:
+        context: Models and data.
+        cell: Any cell of the model and method.
+        first: Position of the task's first stimulus.
+        stop: One past that of its last.
+        scored: Its stimuli with all their maps.
+    """
+    identity = _identity(context, cell)
+    kept = (
+        StoredMaps(
+            identity, entry.stimulus.stimulus_id, entry.stimulus.targets.cpu().numpy(), entry.maps.float().numpy()
+        )
+        for entry in scored
+        if entry.maps is not None
+    )
+    save_maps(context.root, first, stop, kept)
+
+
+def _identity(context: RunContext, cell: Cell) -> ExampleIdentity:
+    return ExampleIdentity(
+        dataset=context.dataset(cell.model).name,
+        model=cell.model,
+        weights=context.network(cell.model).weights_id,
+        kind=cell.kind.label,
+        method=method_facts(cell.method),
+    )
 
 
 def _keep_two_most_likely(

@@ -52,6 +52,7 @@ class RunRequest:
         gpus_per_worker: GPUs of a Ray worker, also a part of one; None is one on CUDA, else none.
         fail_fast: Whether the run ends where code raises on a unit; otherwise that unit is `failed`.
         retry_failed: Whether shards with failed units are computed again.
+        keep_maps: Whether the attributions of what is computed are stored too.
         until: Half-width of the interval of a mean below which its cell stops; None computes all stimuli.
         unit_timeout: Seconds that a method or a metric may take for one stimulus, which fails otherwise.
     """
@@ -78,6 +79,7 @@ class RunRequest:
     gpus_per_worker: float | None = None
     fail_fast: bool = False
     retry_failed: bool = False
+    keep_maps: bool = False
     until: float | None = None
     unit_timeout: float | None = None
 
@@ -132,6 +134,7 @@ class RunRequest:
             "params": [str(setting) for setting in (*self.config_settings, *self.settings)],
             "weights": dict(self.weights),
             "pool": self.pool,
+            "keep_maps": self.keep_maps,
             "until": self.until,
             "target": self.target,
         }

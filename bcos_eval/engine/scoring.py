@@ -74,7 +74,7 @@ def score_batch(
     seed: int,
     device: torch.device,
     kind: StimulusKind,
-    n_maps: int = 0,
+    n_maps: int | None = 0,
     memory: Memory | None = None,
     failures: Failures | None = None,
     may_refuse: bool = False,
@@ -93,7 +93,7 @@ def score_batch(
         seed: Seed of the run.
         device: Where to compute.
         kind: What the stimuli are, which says how the network is shown them.
-        n_maps: Number of targets whose maps are returned with the scores.
+        n_maps: Number of targets whose maps are returned with the scores, None for all.
         memory: What this network said before, which saves asking again; one for this call if not given.
         failures: What becomes of a stimulus on which the method or a metric raises; None raises on.
         may_refuse: Whether an `InputError` on the first stimulus is raised whatever `failures` says.

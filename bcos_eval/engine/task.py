@@ -11,7 +11,7 @@ from bcos_eval.store.examples import MAX_TARGETS
 from bcos_eval.store.shards import Store
 
 from .batch import BatchLimit
-from .example_maps import keep_examples
+from .example_maps import keep_examples, keep_maps
 from .plan import Task, is_done
 from .run_context import RunContext
 from .scoring import ScoredStimulus, score_batch
@@ -73,7 +73,7 @@ def compute(
         kind=cell.kind,
         seed=context.request.seed,
         device=context.device,
-        n_maps=MAX_TARGETS if first == 0 else 0,
+        n_maps=None if context.request.keep_maps else MAX_TARGETS if first == 0 else 0,
         memory=context.memory(cell.model),
         failures=context.failures,
         restore=functools.partial(context.restore, cell.model) if _has_own_code(task) else None,
@@ -90,6 +90,8 @@ def compute(
             advance(1)
     if first == 0:
         keep_examples(context, cell, scored)
+    if context.request.keep_maps:
+        keep_maps(context, cell, first, stop, scored)
     of_stimulus = {entry.stimulus.stimulus_id: entry for entry in scored}
     rows = [entry if isinstance(entry, Unreadable) else of_stimulus[entry.stimulus_id] for entry in entries]
     n_looked_at = cell.kind.n_looked_at(context.source(cell.model, cell.kind), stop)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from bcos_eval.errors import InputError
 from bcos_eval.store.aggregates import AggregateAttribution, load_aggregates
 from bcos_eval.store.examples import Examples, load_examples
+from bcos_eval.store.maps import StoredMaps, load_maps
 from bcos_eval.store.shards import Store, StoredShard
 
 from .tables.leaderboard import require_results, stored_units
@@ -17,6 +20,7 @@ from .tables.stored import StoredLeaderboard, stored_leaderboard
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from .comparison.standings import Standings
     from .tables.table import Row
@@ -95,6 +99,110 @@ class Results:
 
         return standings(rows, self.comparable)
 
+    def leaderboard(self, *, wide: bool = False) -> pd.DataFrame:
+        """Return the leaderboard: the columns of `leaderboard.csv`, or a row per method and a column per metric.
+
+        Args:
+            wide: Whether metrics are columns, with `mean_rank`, `rank_low` and `rank_high` (see `MeanRank`) before
+                them; the rows are indexed by dataset, model, weights and method.
+        """
+        import pandas as pd
+
+        from .tables.selection import contender, controls_last
+        from .tables.table import LEADERBOARD_COLUMNS, metric_name, told_apart
+
+        if not wide:
+            table = pd.DataFrame(self.rows, columns=list(LEADERBOARD_COLUMNS))
+            return table.astype({"n_planned": "Int64"})
+        ranks = self.standings_of(self.rows).ranks
+        lines: dict[tuple[str, ...], dict[str, float]] = {}
+        for row in controls_last(told_apart(self.rows)):
+            who = contender(row)
+            rank = ranks.get(who)
+            known = (math.nan,) * 3 if rank is None else (rank.rank, rank.low, rank.high)
+            line = lines.setdefault(who, dict(zip(("mean_rank", "rank_low", "rank_high"), known, strict=True)))
+            line[metric_name(row)] = row["mean"]
+        index = pd.MultiIndex.from_tuples(list(lines), names=["dataset", "model", "weights", "method"])
+        return pd.DataFrame(list(lines.values()), index=index)
+
+    def compare(self, a: str | None = None, b: str | None = None) -> pd.DataFrame:
+        """Return paired comparisons as `bcos-eval compare` makes them, a row each.
+
+        Args:
+            a: `MODEL:METHOD`, `MODEL` or `METHOD`; without names all pairs of methods of each model and metric.
+            b: The other.
+
+        Raises:
+            InputError: If a name is not clear, only one is given, or nothing can be compared.
+        """
+        import pandas as pd
+
+        from .comparison.report import compare_named, compare_within
+
+        if (a is None) != (b is None):
+            raise InputError("give two names to compare, or none for all pairs.")
+        report = (
+            compare_within(self.comparable) if a is None or b is None else compare_named(self.comparable, a, b)
+        )
+        return pd.concat([table.rows for table in report.tables], ignore_index=True)
+
+    def agreement(
+        self, across: Literal["metrics", "models"] = "metrics", *, controls: bool = True
+    ) -> pd.DataFrame:
+        """Return rank correlations among metrics, or among models, a row per pair.
+
+        Args:
+            across: Whose rankings of the methods are compared.
+            controls: Whether controls are ranked too.
+
+        Raises:
+            InputError: If nowhere two rankings have 3 methods in common.
+        """
+        import pandas as pd
+
+        from .comparison.agreement import agreement_rows, agreements
+
+        left_out = {row["method"] for row in self.rows if row["is_control"] and not controls}
+        found = agreements(pd.DataFrame(self.rows), across, without=left_out)
+        return pd.DataFrame([row for agreement in found for row in agreement_rows(agreement)])
+
+    def figures(self, name: str) -> Sequence[Figure]:
+        """Return the pages of a figure, one of those of `bcos-eval list figures`.
+
+        Raises:
+            InputError: If the name is unknown, or the results lack what the figure shows.
+        """
+        from .figures.figures import FIGURES, require_known
+        from .figures.style import figure_style
+
+        require_known([name])
+        with figure_style():
+            return [page.figure for page in FIGURES[name].drawn(self)]
+
+    def figure(self, name: str) -> Figure:
+        """Return the first page of a figure; arguments and errors as for `figures`."""
+        return self.figures(name)[0]
+
+    def report(self, path: Path | str) -> Path:
+        """Write the page that `bcos-eval report` writes, and return where it lies.
+
+        Raises:
+            InputError: If the file cannot be written.
+        """
+        from .page.page import write_page
+
+        write_page(self.folders, Path(path))
+        return Path(path)
+
+    def maps(self) -> Iterator[StoredMaps]:
+        """Yield the attributions that `run --keep-maps` stored, one stimulus at a time.
+
+        Raises:
+            InputError: If a file is damaged.
+        """
+        for folder in self.folders:
+            yield from load_maps(folder)
+
     def curves(self, shards: Iterable[StoredShard]) -> pd.DataFrame:
         """Return the stored curves of some of the shards: `cell, stimulus, target, unit, curve`.
 
@@ -159,3 +267,21 @@ class Results:
                     if raw.address not in found and (shard := store.parsed(raw)) is not None:
                         found[raw.address] = (store, shard)
         return sorted(found.values(), key=lambda one: (one[1].facts.address.cell, one[1].facts.address.shard))
+
+
+def load_results(folders: Path | str | Iterable[Path | str]) -> Results:
+    """Return what one or several folders of results hold.
+
+    Args:
+        folders: Folders that `bcos-eval run --out`, or `evaluate(..., out=…)`, filled.
+
+    Raises:
+        ValueError: If a folder holds no results.
+
+    Example:
+        >>> load_results("nowhere")
+        Traceback (most recent call last):
+            ...
+        bcos_eval.errors.InputError: 'nowhere' holds no results; make some with `bcos-eval run --out nowhere`.
+    """
+    return Results.of([folders] if isinstance(folders, (str, Path)) else folders)

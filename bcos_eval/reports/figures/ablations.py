@@ -27,9 +27,9 @@ COLUMNS = ("b", "norm", "val_top1", "metric", "mean", "low", "high", "n")
 _PERCENT = 100
 _PANEL_HEIGHT = 2.3
 # Of the second series on, which readers with any colour vision tell apart (Okabe & Ito).
-_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_LINES = ("-", "--", "-.", ":", "-", "--")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINES = ("-", "--", "-.", ":", "-", "--", "-.")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 _B_CAPTION = (
     "Accuracy and localisation of B-cos networks over the exponent B; each point is a network of its own. Bars "
@@ -55,10 +55,10 @@ def b_exponent_pages(results: Results) -> list[FigurePage]:
     metrics = list(dict.fromkeys(table["metric"]))
     figure, axes = panel_figure(1 + len(metrics), panel_height=_PANEL_HEIGHT)
     for at, (norm, own) in enumerate(table.groupby("norm", sort=True)):
-        look = {
-            "color": _COLOURS[at % 6],
-            "linestyle": _LINES[at % 6],
-            "marker": _MARKERS[at % 6],
+        look: dict[str, Any] = {
+            "color": _COLOURS[at % 7],
+            "linestyle": _LINES[at % 7],
+            "marker": _MARKERS[at % 7],
             "markersize": 3.5,
         }
         networks = own.drop_duplicates("b").sort_values("b")
@@ -101,9 +101,9 @@ def norm_pages(results: Results) -> list[FigurePage]:
         own = table[table["b"] == b]
         shift = 0.15 * (at - (len(exponents) - 1) / 2)
         look: dict[str, Any] = {
-            "color": _COLOURS[at % 6],
+            "color": _COLOURS[at % 7],
             "linestyle": "none",
-            "marker": _MARKERS[at % 6],
+            "marker": _MARKERS[at % 7],
             "markersize": 4,
         }
         networks = own.drop_duplicates("norm")
