@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -82,7 +83,9 @@ def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:
         return [{column: row[column] for column in _COLUMNS[kind]} for row in rows]
     if kind != "models":
         return rows
-    datasets = dict.fromkeys(weights["dataset"] for row in rows for weights in row["weights"])
+    # What most models have weights for first; sources are many words and stand in the JSON.
+    counts = Counter(weights["dataset"] for row in rows for weights in row["weights"])
+    datasets = [dataset for dataset, _ in counts.most_common()]
     return [
         {
             "name": row["name"],
@@ -90,7 +93,6 @@ def text_rows(kind: str, rows: Sequence[Row]) -> Sequence[Row]:
             "parameters": f"{row['parameters'] / _MILLION:.1f} M" if row["parameters"] else "",
             "input": row["input_size"],
             **{dataset: _accuracy(row["weights"], dataset) for dataset in datasets},
-            "source": row["source"],
         }
         for row in rows
     ]

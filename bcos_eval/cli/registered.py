@@ -58,7 +58,7 @@ def _shipped_weights_of(info: ModelInfo) -> list[Row]:
             "dataset": dataset,
             "top1_percent": round(100 * card["val_top1"], 2),
             "parameters": card["parameters"],
-            "input_size": SMALL_SIDE,
+            "input_size": card.get("input_size", SMALL_SIDE),
             "from": "shipped",
             "licence": card["licence"],
             "sha256_prefix": card.get("sha256"),

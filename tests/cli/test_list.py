@@ -63,5 +63,6 @@ def test_damaged_weights_are_listed_as_damaged(tmp_path, monkeypatch):
 def test_the_table_of_models_fits_a_wide_terminal():
     lines = as_text(text_rows("models", list_models())).splitlines()
     assert max(map(len, lines)) <= WIDEST
-    assert lines[0].split()[:6] == ["name", "family", "parameters", "input", "shapes", "tiny_imagenet20"]
+    assert lines[0].split()[:6] == ["name", "family", "parameters", "input", "imagenet", "tiny_imagenet20"]
+    assert set(lines[0].split()[6:]) == {"shapes", "imagenette", "shapes_trigger"}
     assert len(lines) == len(MODELS) + 1
