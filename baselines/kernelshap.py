@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
-from bcos_eval.contract.params import Count
+from bcos_eval.contract.params import Count, Range
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS
-from .lime import KERNEL_SIZE, masked_logits, superpixels
+from .lime import BY_IMAGE_SIZE, masked_logits, superpixels
 
 
 @register_explainer(
@@ -29,7 +31,7 @@ def kernel_shap(
     *,
     seed: int = 0,
     n_samples: Count = 500,
-    kernel_size: Count = KERNEL_SIZE,
+    kernel_size: Annotated[int, Range(low=0)] = BY_IMAGE_SIZE,
     batch_pixels: Count = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return the signed Shapley value of every pixel's superpixel for each target's logit, `(B, K, H, W)`.
@@ -44,7 +46,7 @@ def kernel_shap(
         targets: `(B, K)`.
         seed: Seed of the samples; every image has its own.
         n_samples: Largest number of perturbed images besides the whole and the empty one.
-        kernel_size: Width of quickshift's kernel, as for `lime`.
+        kernel_size: Width of quickshift's kernel, 0 for one by the size of the image, as for `lime`.
         batch_pixels: Pixels that go through the network at once.
     """
     maps = []

@@ -22,7 +22,11 @@ _KERNEL_WIDTH = 0.25
 _RIDGE = 1.0
 
 # Source: B-cos-v2, explainers/lime.py; also the defaults of the `lime` package.
-KERNEL_SIZE = 4
+LARGEST_KERNEL_SIZE = 4
+# Of the images that kernel was chosen for.
+_KERNEL_SIDE = 224
+# Stands for the size that `kernel_size_for` chooses.
+BY_IMAGE_SIZE = 0
 _MAX_DISTANCE = 200
 _COLOUR_RATIO = 0.2
 # Numbers of input channels of which the first three are colours: standard and B-cos networks.
@@ -46,7 +50,7 @@ def lime(
     *,
     seed: int = 0,
     n_samples: Annotated[int, Range(low=2)] = 500,
-    kernel_size: Count = KERNEL_SIZE,
+    kernel_size: Annotated[int, Range(low=0)] = BY_IMAGE_SIZE,
     map: Literal["top5", "weights"] = "top5",
     batch_pixels: Count = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
@@ -61,8 +65,8 @@ def lime(
         targets: `(B, K)`.
         seed: Seed of the samples; every image has its own.
         n_samples: Perturbed images, of which the first is the image itself.
-        kernel_size: Width of quickshift's kernel in pixels; images of 64 × 64 pixels need 1 or 2 for more than
-            a handful of superpixels.
+        kernel_size: Width of quickshift's kernel in pixels; 0 chooses it by the size of the image, see
+            `kernel_size_for`: 4, as in the papers, from 224 pixels on, and less for smaller ones.
         map: `top5` marks the five superpixels with the highest positive weights by 1 (the B-cos papers'
             preset; fewer where fewer are positive, a zero map where none is), `weights` gives every pixel
             the signed weight of its superpixel.
@@ -123,18 +127,33 @@ def top_superpixels(weights: Tensor) -> Tensor:
     return (marked * (weights > 0)).masked_fill(undefined, torch.nan)
 
 
-def superpixels(encoded: Tensor, image: Tensor, *, kernel_size: int = KERNEL_SIZE) -> Tensor:
+def kernel_size_for(height: int, width: int) -> int:
+    """Return the width of quickshift's kernel for an image: in proportion to the shorter side, from 1 to 4.
+
+    With 4 everywhere a photograph of 64 × 64 pixels falls into about five superpixels, and a map that marks the
+    five best is one solid panel.
+
+    Example:
+        >>> [kernel_size_for(side, side) for side in (32, 64, 112, 224, 672)]
+        [1, 1, 2, 4, 4]
+    """
+    scaled = round(LARGEST_KERNEL_SIZE * min(height, width) / _KERNEL_SIDE)
+    return min(LARGEST_KERNEL_SIZE, max(1, scaled))
+
+
+def superpixels(encoded: Tensor, image: Tensor, *, kernel_size: int = BY_IMAGE_SIZE) -> Tensor:
     """Return the quickshift superpixel of every pixel, `(H, W)`, int64 in 0 … S − 1.
 
-    A larger `kernel_size` gives fewer superpixels; with 4 a photograph of 64 × 64 pixels falls into about five.
+    A larger `kernel_size` gives fewer superpixels.
 
     Args:
         encoded: Network input `(C, H, W)`. Of 3 or 6 channels the first three are segmented, as the B-cos code
             does: the raw image for a B-cos network, the standardised one for a standard network, whose superpixels
             therefore differ.
         image: Pixels `(3, H, W)`; segmented where the network's input is no picture in three colours.
-        kernel_size: Width of quickshift's kernel in pixels.
+        kernel_size: Width of quickshift's kernel in pixels, 0 for that of `kernel_size_for`.
     """
+    kernel_size = kernel_size or kernel_size_for(*image.shape[-2:])
     colours = encoded[:3] if len(encoded) in _COLOUR_INPUTS else image
     picture = colours.detach().permute(1, 2, 0).double().cpu().numpy()
     labels = quickshift(  # type: ignore[no-untyped-call] # skimage ships no type information

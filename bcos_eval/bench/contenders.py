@@ -83,12 +83,14 @@ CONTENDERS: Mapping[str, Contender] = {
         is_slow=True,
         kind_of_repeats="samples",
         # The default map marks five superpixels, which hides differences.
-        params={"map": "weights"},
+        params={"map": "weights", "kernel_size": 4},
     ),
     "kernelshap": Contender(
         "Captum Lime as KernelSHAP",
         _perturbed.kernel_shap,
-        _samples("n_samples", 2),
+        _samples("n_samples", 2
+        params={"kernel_size": 4},
+    ),
         repeats_passes="n_samples",
         is_slow=True,
         kind_of_repeats="samples",

@@ -85,7 +85,13 @@ def explain_command(
     from bcos_eval.store.atomic_write import require_writable
     from bcos_eval.user_code.network import choose_device
 
-    from .image_explanation import explain_image, explain_units, load_explained_model, methods_for
+    from .image_explanation import (
+        degenerate_notes,
+        explain_image,
+        explain_units,
+        load_explained_model,
+        methods_for,
+    )
 
     for path in places:
         require_writable(path.parent)
@@ -102,5 +108,7 @@ def explain_command(
                 else explain_image(network, file, chosen, target, seed)
             )
         ]
+        for text in dict.fromkeys(degenerate_notes(rows)):
+            note(text)
         save_explanation_picture(rows, path)
         click.echo(f"picture: {path}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -178,6 +179,18 @@ def explain_units(
             )
         )
     return rows
+
+
+def degenerate_notes(rows: Sequence[ExplainedImage]) -> Iterator[str]:
+    """Yield a line for each map that says nothing about where: all its entries are equal, or some undefined."""
+    for row in rows:
+        for method, values in row.maps.items():
+            if not np.isfinite(values).all():
+                yield f"note: the map of {method.label} for '{row.target_name}' has undefined entries."
+            elif np.ptp(values) == 0 and not method.is_control:
+                finer = f"; --param {method.name}.kernel_size=1 makes smaller superpixels"
+                hint = finer if "kernel_size" in explainer_named(method.name).info.defaults else ""
+                yield f"note: the map of {method.label} for '{row.target_name}' is the same everywhere{hint}."
 
 
 def _fitting_image(model: Classifier | UserModel, path: Path) -> Tensor:

@@ -163,7 +163,7 @@ def _scored_stimulus(
     maps: Tensor | Failure,
     scores: Sequence[StimulusScores] | None,
     seconds: float,
-    n_maps: int,
+    n_maps: int | None,
     n_metrics: int,
 ) -> ScoredStimulus:
     if isinstance(maps, Failure):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from bcos_eval.baselines.lime import mean_colours, superpixels, without_superpixels
+from bcos_eval.baselines.lime import kernel_size_for, mean_colours, superpixels, without_superpixels
 
 SEGMENTS = torch.tensor([[0, 0, 1], [2, 1, 1]])
 
@@ -17,6 +18,18 @@ def test_a_checkerboard_of_colours_is_found():
     # No superpixel crosses a border between tiles.
     colours = mean_colours(encoded, segments)
     torch.testing.assert_close(colours, encoded)
+
+
+@pytest.mark.parametrize("side", [32, 64, 96, 224])
+def test_the_scale_of_superpixels_follows_the_image_so_that_small_ones_have_enough_of_them(side):
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, 8, 8, generator=generator)
+    image = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)[0]
+    # Five of them are marked; with as few in all the map would be one solid panel.
+    assert len(superpixels(image, image).unique()) > 15
+    assert torch.equal(
+        superpixels(image, image), superpixels(image, image, kernel_size=kernel_size_for(side, side))
+    )
 
 
 def test_superpixels_are_the_same_in_every_call(images):
