@@ -88,9 +88,8 @@ CONTENDERS: Mapping[str, Contender] = {
     "kernelshap": Contender(
         "Captum Lime as KernelSHAP",
         _perturbed.kernel_shap,
-        _samples("n_samples", 2
+        _samples("n_samples", 2),
         params={"kernel_size": 4},
-    ),
         repeats_passes="n_samples",
         is_slow=True,
         kind_of_repeats="samples",
