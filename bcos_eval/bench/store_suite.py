@@ -27,10 +27,22 @@ _MEGABYTE = 2**20
 # Each runs in a process of its own, whose time and memory are those of the command.
 _TABLE = "from bcos_eval.reports.tables.stored import stored_leaderboard; stored_leaderboard([folder])"
 _INDEX = (
-    "from bcos_eval.store.shards import Store; store = Store(folder); "
-    "assert all(store.has(address) for address in list(store.addresses()))"
+    "from bcos_eval.store.shards import Store; store = Store(folder); addresses = list(store.addresses()); "
+    "assert all(map(store.has, addresses)); assert not any('failed' in store.statuses(one) for one in addresses)"
 )
-_WORK = {"first leaderboard": _TABLE, "unchanged leaderboard": _TABLE, "nothing to do": _INDEX}
+# What a run does that finds everything done: its table is made from what it has looked at already.
+_FINISHED = f"{_INDEX}; {_TABLE.replace('[folder]', '[store]')}"
+_FIGURES = (
+    "from bcos_eval.reports.figures.figures import draw; (folder / 'drawn').mkdir(); "
+    "draw([folder], [], folder / 'drawn', note=lambda _: None)"
+)
+_WORK = {
+    "first leaderboard": _TABLE,
+    "unchanged leaderboard": _TABLE,
+    "nothing to do": _INDEX,
+    "nothing to do, and the leaderboard": _FINISHED,
+    "all figures": _FIGURES,
+}
 _PROGRAM = """
 import json, resource, sys
 from pathlib import Path

@@ -61,17 +61,18 @@ def run_command(
     from bcos_eval.reports.tables.leaderboard import write_leaderboard
     from bcos_eval.reports.tables.stored import stored_leaderboard
     from bcos_eval.reports.tables.table import render
+    from bcos_eval.store.shards import Store
 
     if dry_run:
         click.echo(outline(request, out, progress=Progress(quiet=quiet)), nl=False)
         return
     result = run(request, out, progress=Progress(quiet=quiet, verbose=verbose))
     path = out / "leaderboard.csv"
-    board = stored_leaderboard([out])
+    board = stored_leaderboard([Store(out, states=result.store.states)])
     write_leaderboard(board.rows, path)
     for text in board.damaged:  # files of earlier runs: what this one found damaged is computed again
         echo_note(text)
-    asked = {shard.facts.address.cell for shard in result.shards}
+    asked = {address.cell for address in result.addresses}
     rows = [row for row, cell in zip(board.rows, board.cells, strict=True) if cell in asked]
     click.echo(render(rows, "md"), nl=False)
     click.echo(f"leaderboard: {path}")

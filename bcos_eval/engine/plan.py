@@ -280,8 +280,10 @@ def is_done(store: Store, shard: Shard, *, retry_failed: bool = False) -> bool:
     """Whether a shard is stored, and if failed units are to be tried again, has none."""
     if not store.has(shard.address):
         return False
-    stored = store.read(shard.address) if retry_failed else None
-    return stored is None or Status.FAILED not in stored.texts("status")
+    if retry_failed and Status.FAILED in store.statuses(shard.address):
+        store.states.pop(shard.address, None)  # it will be another
+        return False
+    return True
 
 
 def _digest(key: Mapping[str, Any]) -> str:

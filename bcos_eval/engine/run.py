@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from bcos_eval.models import load_model
 from bcos_eval.models.weights_origin import Fetch, asked_about, missing_weights
 from bcos_eval.store.atomic_write import remove_leftovers, require_writable
 from bcos_eval.store.claims import Claims
+from bcos_eval.store.facts import ShardAddress
 from bcos_eval.store.manifest import Outcome, RunRecord, close_ended_records, read_runs
 from bcos_eval.store.process import this_process
 from bcos_eval.store.shards import Store, StoredShard
@@ -38,23 +40,30 @@ from .stopping import compute_until, look_size, require_stoppable
 _N_NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunResult:
     """What a run asked for and now finds in the store.
 
     Attributes:
-        shards: All shards of the request, stored now or before.
+        store: Where the results are.
+        addresses: Where all shards of the request lie, stored now or before.
         n_computed: Number of tasks that had to be computed.
         notes: What was skipped, failed or fell short.
         n_failed: Number of units on which code raised.
         n_lost: Number of tasks whose workers ended without a word.
     """
 
-    shards: tuple[StoredShard, ...]
+    store: Store
+    addresses: tuple[ShardAddress, ...]
     n_computed: int
     notes: tuple[str, ...]
     n_failed: int = 0
     n_lost: int = 0
+
+    @cached_property
+    def shards(self) -> tuple[StoredShard, ...]:
+        """All shards of the request; they are read when they are first asked for, since there can be many."""
+        return tuple(self.store.read_all(self.addresses))
 
 
 def run(
@@ -104,12 +113,12 @@ def run(
         with _recorded(record, root, progress), context.resources:
             cells = _compute(context, plan, store)
             record.planned = _n_units(cells)
-            shards = store.read_all(shard.address for cell in cells for shard in cell.shards())
-            _note_skipped_images(context, shards, record)
-            n_failed = _note_failed_units(context, shards)
+            addresses = tuple(shard.address for cell in cells for shard in cell.shards())
+            _note_skipped_images(context, store, addresses, record)
+            n_failed = _note_failed_units(context, store, addresses)
     for path in dict.fromkeys(store.ignored):
         progress.note(f"computed '{path}' again, which was damaged.")
-    return RunResult(tuple(shards), context.n_tasks, tuple(progress.notes), n_failed, context.n_lost_tasks)
+    return RunResult(store, addresses, context.n_tasks, tuple(progress.notes), n_failed, context.n_lost_tasks)
 
 
 def outline(
@@ -228,21 +237,27 @@ def _recorded(record: RunRecord, root: Path, progress: Progress) -> Iterator[Non
         record.save(root, outcome)
 
 
-def _note_skipped_images(context: RunContext, shards: list[StoredShard], record: RunRecord) -> None:
+def _shards_with(status: Status, store: Store, addresses: Sequence[ShardAddress]) -> list[StoredShard]:
+    return store.read_all(address for address in addresses if status in store.statuses(address))
+
+
+def _note_skipped_images(
+    context: RunContext, store: Store, addresses: Sequence[ShardAddress], record: RunRecord
+) -> None:
     skipped = {name for pool in context.pools().values() for name in pool.unreadable}
-    for shard in shards:
+    for shard in _shards_with(Status.SKIPPED, store, addresses):
         statuses, samples = shard.table["status"].to_pylist(), shard.table["sample_id"].to_pylist()
-        skipped |= {sample for sample, status in zip(samples, statuses, strict=True) if status == "skipped"}
+        skipped |= {sample for sample, status in zip(samples, statuses, strict=True) if status == Status.SKIPPED}
     record.n_skipped_images = len(skipped)
     if skipped:
         named = ", ".join(sorted(skipped)[:_N_NAMED]) + (", …" if len(skipped) > _N_NAMED else "")
         context.progress.note(f"unreadable images that were skipped: {len(skipped)} ({named}).")
 
 
-def _note_failed_units(context: RunContext, shards: list[StoredShard]) -> int:
+def _note_failed_units(context: RunContext, store: Store, addresses: Sequence[ShardAddress]) -> int:
     """Say where units failed, with the first reason of each row of the leaderboard, and return how many did."""
     failed: dict[str, list[str]] = {}
-    for shard in shards:
+    for shard in _shards_with(Status.FAILED, store, addresses):
         facts = shard.facts
         row = f"{shard.texts('model')[0]} × {facts.method.label} × {facts.metric.name}/{facts.metric.preset_label}"
         statuses, reasons = shard.texts("status"), shard.texts("reason")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -129,6 +130,19 @@ class RawShard:
         return content_digest(self.content)
 
 
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """What is known of a finished shard without its rows.
+
+    Attributes:
+        digest: Digest of its bytes.
+        statuses: Number of its units by status; None where the file does not say.
+    """
+
+    digest: str
+    statuses: Mapping[str, int] | None
+
+
 @dataclass(slots=True)
 class Store:
     """The folder `OUT` of a run.
@@ -136,10 +150,12 @@ class Store:
     Attributes:
         root: The folder.
         ignored: Files that were found damaged or not ours while reading.
+        states: What was found of shards when `has` looked at them, so that nobody need read them again.
     """
 
     root: Path
     ignored: list[Path] = field(default_factory=list)
+    states: dict[ShardAddress, ShardState] = field(default_factory=dict)
 
     def units_path(self, address: ShardAddress) -> Path:
         """Where the scores of a shard lie."""
@@ -154,15 +170,24 @@ class Store:
         raw = self._raw(address)
         if raw is None:
             return False
-        has_curves = _curves_of_sealed(raw)
-        if has_curves is None:  # no seal vouches for its bytes, which are decoded therefore
+        record = _record_of_sealed(raw)
+        if record is None:  # no seal vouches for its bytes, which are decoded therefore
             return self._has_decoded(raw)
         path = self.curves_path(address)
         with suppress(OSError):
-            if not has_curves or seal_state(path.read_bytes()) == "intact":
+            if not record["has_curves"] or seal_state(path.read_bytes()) == "intact":
+                self.states[address] = ShardState(raw.digest, record.get("statuses"))
                 return True
         self.ignored.append(path)
         return False
+
+    def statuses(self, address: ShardAddress) -> Mapping[str, int]:
+        """Return the number of a shard's units by status; none if it is not finished."""
+        known = self.states.get(address)
+        if known is not None and known.statuses is not None:
+            return known.statuses
+        shard = self.read(address)
+        return {} if shard is None else Counter(shard.texts("status"))
 
     def _has_decoded(self, raw: RawShard) -> bool:
         shard = self.parsed(raw)
@@ -178,6 +203,7 @@ class Store:
     def write(self, shard: StoredShard) -> None:
         """Store a shard whole: curves first, since the scores are what marks it as finished."""
         address = shard.facts.address
+        self.states.pop(address, None)
         if shard.curves is not None:
             write_bytes(self.curves_path(address), _parquet(shard.curves.select(CURVE_SCHEMA.names), {}))
         write_bytes(self.units_path(address), shard_bytes(shard))
@@ -203,6 +229,16 @@ class Store:
         for address in self._addresses_of(cell):
             if (raw := self._raw(address)) is not None:
                 yield raw
+
+    def digests(self, cell: str) -> dict[ShardAddress, str]:
+        """Return the digests of a cell's intact shards, in the order of names; what `has` has read is known."""
+        found = {}
+        for address in self._addresses_of(cell):
+            if address in self.states:
+                found[address] = self.states[address].digest
+            elif (raw := self._raw(address)) is not None:
+                found[address] = raw.digest
+        return found
 
     def _raw(self, address: ShardAddress) -> RawShard | None:
         path = self.units_path(address)
@@ -345,19 +381,20 @@ def _to_metadata(shard: StoredShard) -> bytes:
         "facts": shard.facts.as_json(),
         "chance": chance,
         "has_curves": shard.curves is not None,
+        "statuses": Counter(shard.texts("status")),
     }
     return json.dumps(record, allow_nan=False, sort_keys=True).encode()
 
 
-def _curves_of_sealed(raw: RawShard) -> bool | None:
-    """Return whether a shard has curves, without decoding it; None without a seal, or under another's name."""
+def _record_of_sealed(raw: RawShard) -> dict[str, Any] | None:
+    """Return what a shard says of itself, without decoding it; None without a seal, or under another's name."""
     if seal_state(raw.content) != "intact":
         return None
     try:
         metadata = pq.read_metadata(pa.BufferReader(raw.content))
         record = json.loads((metadata.metadata or {})[_METADATA_KEY])
         is_ours = record["schema"] == SCHEMA_VERSION and facts_from_json(record["facts"]).address == raw.address
-        return bool(record["has_curves"]) if is_ours and metadata.num_rows else None
+        return {**record, "has_curves": bool(record["has_curves"])} if is_ours and metadata.num_rows else None
     except _DAMAGE:
         return None
 

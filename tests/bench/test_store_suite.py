@@ -12,7 +12,14 @@ from bcos_eval.reports.tables.stored import stored_leaderboard
 def test_a_store_of_whole_cells_is_made_and_read(tmp_path):
     report = measure_store(1000, tmp_path)
     assert (report.n_units, report.n_shards) == (1800, 20)
-    assert [row.work for row in report.rows] == ["first leaderboard", "unchanged leaderboard", "nothing to do"]
+    assert [row.work for row in report.rows] == [
+        "first leaderboard",
+        "unchanged leaderboard",
+        "nothing to do",
+        "nothing to do, and the leaderboard",
+        "all figures",
+    ]
+    assert [*(tmp_path / "drawn").iterdir()]
     assert all(0 < row.cpu_seconds < 60 and 10 < row.peak_megabytes < 1024 for row in report.rows)
     board = stored_leaderboard([tmp_path])
     assert [row["n"] for row in board.rows] == [900, 900]

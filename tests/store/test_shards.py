@@ -180,3 +180,20 @@ def test_damaged_curves_make_a_shard_unfinished_and_are_named(tmp_path, content)
 
 def test_curves_of_nothing_are_an_empty_table(tmp_path):
     assert list(Store(tmp_path).curves([]).columns) == ["stimulus", "target", "unit", "curve", "cell"]
+
+
+def test_what_has_was_asked_of_is_not_read_again(tmp_path, monkeypatch):
+    written = shard(scores=(0.25, 0.5))
+    Store(tmp_path).write(written)
+    store, address = Store(tmp_path), written.facts.address
+    expected = Store(tmp_path).digests("cell")
+    assert store.has(address)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"read {path}"))
+    assert store.statuses(address) == {"ok": 2}
+    assert store.digests("cell") == expected
+
+
+def test_statuses_are_counted_where_a_file_does_not_say(tmp_path):
+    Store(tmp_path).write(shard(scores=(0.25, 0.5)))
+    assert Store(tmp_path).statuses(ShardAddress("cell", "shard")) == {"ok": 2}
+    assert Store(tmp_path).statuses(ShardAddress("cell", "missing")) == {}

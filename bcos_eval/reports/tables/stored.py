@@ -19,6 +19,7 @@ from typing import Any
 from bcos_eval import statistics
 from bcos_eval.errors import InputError
 from bcos_eval.store.atomic_write import write_bytes
+from bcos_eval.store.facts import ShardAddress
 from bcos_eval.store.integrity import Finding
 from bcos_eval.store.manifest import cell_recency, planned_units, stopping_widths
 from bcos_eval.store.sealed import DamagedFileError, read_sealed_json, sealed_json
@@ -51,14 +52,15 @@ class StoredLeaderboard:
     empty: list[Path]
 
 
-def stored_leaderboard(folders: Sequence[Path]) -> StoredLeaderboard:
-    """Return the leaderboard of some folders of results, put together.
+def stored_leaderboard(folders: Sequence[Path | Store]) -> StoredLeaderboard:
+    """Return the leaderboard of some folders of results, or of stores that have been looked at, put together.
 
     Shards of one cell that lie in several folders are put together, as runs of parts make them. Of cells with the
     same labels (another seed, another version, other data) the one asked for last is shown; where folders differ,
     that of the folder named first.
     """
-    stores = [Store(folder) for folder in dict.fromkeys(folders)]
+    given = [folder if isinstance(folder, Store) else Store(folder) for folder in folders]
+    stores = [*{store.root: store for store in reversed(given)}.values()][::-1]
     homes: dict[str, list[Store]] = {}
     for store in stores:
         for cell in store.cells():
@@ -121,25 +123,28 @@ def _summaries(store: Store, cells: Sequence[tuple[str, Sequence[Store]]]) -> It
     code, before, widths = _code_digest(), _read_cache(store.root), stopping_widths(store.root)
     after: dict[str, Any] = {}
     for cell, homes in cells:
-        raw = {shard.address.shard: (home, shard) for home in reversed(homes) for shard in home.raw_shards(cell)}
-        ordered = [raw[name] for name in sorted(raw)]
+        digests = {
+            address.shard: (home, digest)
+            for home in reversed(homes)
+            for address, digest in home.digests(cell).items()
+        }
+        names = sorted(digests)
         until = widths.get(cell)
-        digest = hashlib.sha256(
-            "\n".join([code, repr(until), *(one.digest for _, one in ordered)]).encode()
-        ).hexdigest()
+        parts = [code, repr(until), *(digests[name][1] for name in names)]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         kept = before.get(cell)
         if kept is None or kept["digest"] != digest:
-            shards = {name: home.parsed(one) for name, (home, one) in raw.items()}
-            ours = [shard for name in sorted(raw) if (shard := shards[name]) is not None]
-            foreign = sorted(name for name, shard in shards.items() if shard is None)
+            shards = {name: digests[name][0].read(ShardAddress(cell, name)) for name in names}
+            ours = [shard for shard in shards.values() if shard is not None]
+            foreign = [name for name, shard in shards.items() if shard is None]
             kept = {"digest": digest, "foreign": foreign, "row": summary(ours, until) if ours else None}
         else:
             for name in kept["foreign"]:
-                home, one = raw[name]
-                home.ignored.append(home.units_path(one.address))
+                home = digests[name][0]
+                home.ignored.append(home.units_path(ShardAddress(cell, name)))
         after[cell] = kept
         if kept["row"] is not None:
-            yield cell, kept["row"], {home.root for home, _ in ordered}
+            yield cell, kept["row"], {home.root for home, _ in digests.values()}
     if after != before:
         _write_cache(store.root, after)
 
