@@ -65,7 +65,10 @@ class FolderDataset:
         self._boxes = None if self._masks else folder_boxes(places)
         class_dirs = [path for path in class_directories(self._root) if path.name not in self._beside_classes()]
         if not class_dirs:
-            raise InputError(f"'{self._root}' has no class folders; --data-dir must be {_LAYOUT}.")
+            raise InputError(
+                f"'{self._root}' has no class folders; --data-dir must be {_LAYOUT}. Pictures without labels are "
+                "--dataset photos."
+            )
         files = [class_images(class_dir) for class_dir in class_dirs]
         self.class_names = tuple(class_dir.name for class_dir in class_dirs)
         # The names by which masks and boxes know the classes.
@@ -77,6 +80,10 @@ class FolderDataset:
     def has_regions(self) -> bool:
         """Whether masks or boxes were found; single images may still have none."""
         return bool(self._masks) or self._boxes is not None
+
+    def n_regions(self) -> int:
+        """Number of images of whose object a mask or box is known; box files are read for it."""
+        return sum(map(self._is_located, self.sample_ids, self.labels))
 
     def digest(self) -> str:
         """Hex digest of relative paths, labels, the transform, and the bytes of images, masks and box files."""
@@ -105,6 +112,11 @@ class FolderDataset:
     def _beside_classes(self) -> set[str]:
         """Folders that hold what is known about the images, and are no classes."""
         return ({MASKS} if self._masks else set()) | (set() if self._boxes is None else {ANNOTATIONS})
+
+    def _is_located(self, sample_id: str, label: int) -> bool:
+        if PurePosixPath(sample_id).with_suffix("").as_posix() in self._masks:
+            return True
+        return self._boxes is not None and self._boxes.find(sample_id, self._folders[label]) is not None
 
     def _region(self, sample_id: str, class_name: str, photograph: Photograph) -> Tensor | None:
         if (mask := self._masks.get(PurePosixPath(sample_id).with_suffix("").as_posix())) is not None:

@@ -80,6 +80,13 @@ class ImageNetDataset:
         """Whether boxes were found; single images may still have none."""
         return self._boxes is not None
 
+    def n_regions(self) -> int:
+        """Number of images with a box of their class; box files are read for it."""
+        boxes = self._boxes
+        if boxes is None:
+            return 0
+        return sum(boxes.find(sample_id, self._wnids[sample_id]) is not None for sample_id in self.sample_ids)
+
     def digest(self) -> str:
         """Hex digest of paths, labels, the transform, and the bytes of images and box files."""
         contents = file_digests([self._root / sample_id for sample_id in self.sample_ids])

@@ -295,3 +295,17 @@ def _folder(directory: Path, split: Split, options: DatasetOptions) -> Dataset:
     from .folder import FolderDataset
 
     return FolderDataset(directory, split=split, transform=options.transform)
+
+
+@register_dataset(
+    DatasetInfo(
+        "photos",
+        "pictures without labels: what is explained is the network's prediction; no regions",
+        folders=("photos",),
+        needs="a folder of pictures",
+    )
+)
+def _photos(directory: Path, _: Split, options: DatasetOptions) -> Dataset:
+    from .photos import PhotosDataset
+
+    return PhotosDataset(directory, transform=options.transform)

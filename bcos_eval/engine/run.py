@@ -18,6 +18,7 @@ from bcos_eval.contract.network import Network
 from bcos_eval.contract.precision import reference_precision
 from bcos_eval.contract.statuses import Status
 from bcos_eval.data import Dataset
+from bcos_eval.data.classes import RelabelledDataset
 from bcos_eval.models import load_model
 from bcos_eval.models.weights_origin import Fetch, asked_about, missing_weights
 from bcos_eval.store.atomic_write import remove_leftovers, require_writable
@@ -109,6 +110,7 @@ def run(
         progress.note(f"this run computes share {request.share} of the work; others must compute the rest.")
     with reference_precision():
         plan = make_plan(context, choices, store)
+        _say_regions(context, plan)
         record = _record(context, plan)
         with _recorded(record, root, progress), context.resources:
             cells = _compute(context, plan, store)
@@ -160,6 +162,17 @@ def _missing_weights(request: RunRequest, networks: Mapping[str, Network]) -> li
     named = [name for name in request.models if name not in networks and name not in request.model_files]
     missing = {name: missing_weights(name, request.weights.get(name), request.dataset) for name in named}
     return [asked_about(name, published) for name, published in missing.items() if published is not None]
+
+
+def _say_regions(context: RunContext, plan: Plan) -> None:
+    """Say how many images have a known region, where scores depend on it and the dataset can tell."""
+    cells = [cell for cell in plan.cells if cell.kind.needs_regions and cell.metric.entry.info.chance == "area"]
+    dataset = context.dataset(cells[0].model) if cells else None
+    while isinstance(dataset, RelabelledDataset):
+        dataset = dataset.dataset
+    count = getattr(dataset, "n_regions", None)
+    if dataset is not None and count is not None:
+        context.progress.say(f"{count()} of {len(dataset)} images of '{dataset.name}' have boxes or masks.")
 
 
 def _compute(context: RunContext, plan: Plan, store: Store) -> tuple[Cell, ...]:

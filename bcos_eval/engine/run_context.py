@@ -16,6 +16,7 @@ from bcos_eval.contract.network_state import NetworkState
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.data import Dataset, load_dataset
 from bcos_eval.data.classes import RelabelledDataset, has_class_names, in_classes_of
+from bcos_eval.data.photos import PhotosDataset, PredictedPhotos, predicted_labels
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.models import load_model
@@ -71,6 +72,7 @@ class RunContext:
         self._networks: dict[str, Network] = dict(networks or {})
         self._relabelled: dict[tuple[tuple[str, ...], int], Dataset] = {}
         self._datasets: dict[EvaluationTransform, Dataset] = {}
+        self._photos: dict[str, Dataset] = {}
         self._pools: dict[str, GrowingPool] = {}
         self._taken: set[tuple[str, StimulusKind]] = set()
         self._sources: dict[tuple[str, StimulusKind], StimulusSource] = {}
@@ -147,6 +149,8 @@ class RunContext:
         """
         network = self.network(model)
         data = self._given_dataset or self._dataset_shown_by(EvaluationTransform.for_network(network))
+        if isinstance(data, PhotosDataset):
+            return self._predicted(model, data)
         names = tuple(getattr(network, "class_names", ()))
         if len(names) == network.num_classes and has_class_names(names):
             if (names, id(data)) not in self._relabelled:
@@ -158,6 +162,18 @@ class RunContext:
                 f"{len(data.class_names)}; use weights that were trained on this dataset."
             )
         return data
+
+    def _predicted(self, model: str, photos: PhotosDataset) -> Dataset:
+        """Return pictures labelled by a model, which looks at each of them once."""
+        if model not in self._photos:
+            network = self.network(model)
+            names = tuple(getattr(network, "class_names", ())) or tuple(map(str, range(network.num_classes)))
+            with self.progress.bar(f"{model} looks at all images", len(photos), "images") as bar:
+                labels = predicted_labels(
+                    photos, lambda images: network(network.encode(images.to(self.device))), bar.advance
+                )
+            self._photos[model] = PredictedPhotos(photos, labels, names)
+        return self._photos[model]
 
     def require_data(self) -> None:
         """Refuse data that cannot be loaded, before any model is.
@@ -214,7 +230,9 @@ class RunContext:
     def _load(self, name: str) -> Network:
         request, weights = self.request, self.request.weights.get(name)
         if name not in request.model_files:
-            return load_model(name, weights, request.dataset, self.device)
+            # Photographs of nobody's classes are shown to networks that know ImageNet's.
+            trained_on = "imagenet" if request.dataset == PhotosDataset.name else request.dataset
+            return load_model(name, weights, trained_on, self.device)
         return load_user_model(
             request.model_files[name],
             weights=weights,

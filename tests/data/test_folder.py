@@ -90,7 +90,8 @@ def test_file_is_refused_as_directory(tmp_path):
 def test_directory_without_classes_is_refused(tmp_path):
     paint(tmp_path / "1.png")
     assert refusal(tmp_path) == (
-        f"'{tmp_path}' has no class folders; --data-dir must be a folder with one folder of images per class."
+        f"'{tmp_path}' has no class folders; --data-dir must be a folder with one folder of images per class. "
+        "Pictures without labels are --dataset photos."
     )
 
 
