@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "units": "Show what hidden units respond to: their top images, explained.",
     "verify": "Check stored files, their completeness, and a sample of scores anew.",
     "train": "Train a model as the shipped weights were.",
+    "series": "Train and score networks that differ in their exponent B or their norm alone.",
     "doctor": "Say what is installed and usable, and how fast it is.",
     "bench": "Measure how fast explainers and metrics are.",
 }

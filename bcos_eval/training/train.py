@@ -80,8 +80,7 @@ def train(request: TrainingRequest) -> Path:
     _require_equal_classes(training_set, validation_set)
     model = _initial_model(info, request, training_set)
     model.name, model.class_names = info.name, training_set.class_names
-    stem = f"{request.model.replace(':', '_')}-{request.dataset}"
-    path = request.out / f"{stem}.safetensors"
+    path = weights_path(request)
     table = read_all(training_set)
     # Datasets of one size keep it, whatever the network was made for.
     model.input_size = table.images.shape[-1]
@@ -91,11 +90,16 @@ def train(request: TrainingRequest) -> Path:
         model,
         table,
         request.recipe,
-        checkpoint=request.out / f"{stem}.checkpoint.pt",
+        checkpoint=path.with_suffix(".checkpoint.pt"),
         compiled=request.compiled,
     )
     trained = trainer.run()
     return _write(request, trained, training_set, validation_set, path, seconds=trainer.seconds)
+
+
+def weights_path(request: TrainingRequest) -> Path:
+    """Return where the weights of a training run are written."""
+    return request.out / f"{request.model.replace(':', '_')}-{request.dataset}.safetensors"
 
 
 def _transform(info: ModelInfo, size: int | None) -> EvaluationTransform:
