@@ -136,6 +136,8 @@ def _whole(seed: object) -> int:
     number = plain(seed)
     if isinstance(number, bool) or not isinstance(number, int):
         raise InputError(f"seed={seed!r} is not allowed; give a whole number.")
+    if number < 0:
+        raise InputError(f"seed={number} is not allowed; give 0 or more.")
     return number
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -33,6 +35,15 @@ def reference_dir(data_dir: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference outputs in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_again() -> ModuleType:
+    """Weights and images that everybody can make again, see `recipe.py`."""
+    spec = importlib.util.spec_from_file_location("recipe", Path(__file__).with_name("recipe.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # Colours that the toy network tells apart.

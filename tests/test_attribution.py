@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bcos_eval import explain
+from bcos_eval import evaluate, explain
 from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.errors import IncompatibleError, InputError
 
@@ -112,3 +112,11 @@ def test_what_a_plain_module_does_not_say_is_assumed_with_a_warning():
     ]
     rows = plain[1].weight.detach()[[0, 3]].reshape(2, 3, 8, 8).sum(1)
     torch.testing.assert_close(maps[:, 0], rows)
+
+
+def test_seeds_below_0_are_refused(toy_network):
+    model = toy_network()
+    with pytest.raises(InputError, match=r"^seed=-1 is not allowed; give 0 or more\.$"):
+        explain(model, IMAGES, torch.tensor([0, 1]), "random", seed=-1)
+    with pytest.raises(InputError, match=r"^--seed -1 is not allowed; give 0 or more\.$"):
+        evaluate(model, "energy_pg", "random", seed=-1)

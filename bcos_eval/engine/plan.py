@@ -12,7 +12,7 @@ from typing import Any
 from bcos_eval.contract.explainer import Explainer
 from bcos_eval.contract.metric import Metric
 from bcos_eval.contract.statuses import Status
-from bcos_eval.data import CounterfactualDataset
+from bcos_eval.data import CounterfactualDataset, Dataset
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.stimuli import StimulusKind, stimulus_kind
 from bcos_eval.store.facts import ShardAddress
@@ -210,6 +210,7 @@ def _cell(
             f"metric '{metric.name}' compares with scenes that lack a part and dataset '{dataset.name}' cannot "
             "render them; use --dataset shapes or shapes_trigger, or another metric."
         )
+    _check_classes(kind, dataset, metric.name)
     kind.check(network, method.name, method.params, metric.name)
     context.require_size(model, kind)
     if caution := kind.caution(network, metric.name):
@@ -220,6 +221,15 @@ def _cell(
     if n_stimuli < asked:
         context.progress.note(f"{model}: {n_stimuli} {kind.plural} instead of {asked}; the data give no more.")
     return Cell(model, method, metric, kind, n_stimuli, _cell_key(context, model, method, metric, kind))
+
+
+def _check_classes(kind: StimulusKind, dataset: Dataset, metric: str) -> None:
+    try:
+        kind.check_classes(dataset)
+    except IncompatibleError as error:
+        raise IncompatibleError(
+            f"metric '{metric}': {error}".replace("METRIC", metric.partition("/")[0])
+        ) from error
 
 
 def _n_stimuli(context: RunContext, model: str, metric: Choice[Metric], kind: StimulusKind) -> int:

@@ -105,6 +105,8 @@ class RunRequest:
                 raise unknown_name("model in --weights", name, self.models)
 
     def _require_counts(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed} is not allowed; give 0 or more.")
         if self.n_samples < 1:
             raise InputError(f"--samples {self.n_samples} is not allowed; give 1 or more.")
         if self.batch_size is not None and self.batch_size < 1:

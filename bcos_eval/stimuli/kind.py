@@ -174,6 +174,13 @@ class StimulusKind(ABC):
             IncompatibleError: If they cannot.
         """
 
+    def check_classes(self, dataset: Dataset) -> None:  # noqa: B027 - most take any
+        """Refuse a dataset with too few classes, before any of its images is read.
+
+        Raises:
+            IncompatibleError: If it has.
+        """
+
     def check_size(self, network: Network, device: torch.device) -> None:  # noqa: B027 - most are of native size
         """Refuse a network that takes no image of the stimuli's size.
 

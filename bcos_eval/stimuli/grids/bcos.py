@@ -69,7 +69,7 @@ def bcos_grids(
     grids = take_grids(order, labels, n_cells=n * n, n_grids=n_grids, n_dropped=_DROPPED_ITEMS[offset_rule]).grids
     if n_grids > 0 and not grids:
         n_classes = len({labels[index] for index in _eligible(max_logits, correct, min_logit)})
-        raise no_grid_error(n, n_classes=n_classes, n_needed=n * n + 1)
+        raise no_grid_error(n, n_classes=n_classes, needed=_classes_needed)
     return list(grids)
 
 
@@ -129,6 +129,11 @@ def _eligible(max_logits: Tensor, correct: Tensor, min_logit: float) -> list[int
     return confident
 
 
+def _classes_needed(n: int) -> int:
+    """More than a grid has: classes are drawn while that many are left over (step 3 of G1)."""
+    return n * n + 1
+
+
 def _of_one_model(order: GridOrder, offset_rule: OffsetRule) -> Grids:
     (pool,) = (pool.look() for pool in order.pools)  # the rule ranks all images
     return bcos_grids(
@@ -136,7 +141,21 @@ def _of_one_model(order: GridOrder, offset_rule: OffsetRule) -> Grids:
     )
 
 
-register_rule(GridRule("bcos_v2", partial(_of_one_model, offset_rule="official"), False, placement="column_major"))
 register_rule(
-    GridRule("bcos_v2_blockwise", partial(_of_one_model, offset_rule="blockwise"), False, placement="column_major")
+    GridRule(
+        "bcos_v2",
+        partial(_of_one_model, offset_rule="official"),
+        False,
+        placement="column_major",
+        n_classes=_classes_needed,
+    )
+)
+register_rule(
+    GridRule(
+        "bcos_v2_blockwise",
+        partial(_of_one_model, offset_rule="blockwise"),
+        False,
+        placement="column_major",
+        n_classes=_classes_needed,
+    )
 )

@@ -115,13 +115,33 @@ def corners_only(stimulus: Stimulus) -> Stimulus:
     )
 
 
-def no_grid_error(n: int, *, n_classes: int, n_needed: int) -> IncompatibleError:
-    """The error for a pool of confident images that fills not a single n × n grid."""
-    smaller = f"a smaller grid (--param METRIC.n={n - 1}), " if n > _SMALLEST_GRID else ""
+def no_grid_error(n: int, *, n_classes: int, needed: Callable[[int], int]) -> IncompatibleError:
+    """The error for a pool of confident images that fills not a single n × n grid.
+
+    Args:
+        n: Cells per side.
+        n_classes: Number of classes with such images.
+        needed: Number of classes that grids of a size take.
+    """
     return IncompatibleError(
         f"no {n}×{n} grid can be filled: only {n_classes} classes have confidently and correctly classified "
-        f"images, at least {n_needed} are needed; use {smaller}more images or a better trained model."
+        f"images, at least {needed(n)} are needed; use {_smaller(n, n_classes, needed, ', ')}more images or a better "
+        "trained model."
     )
+
+
+def few_classes_error(n: int, *, n_classes: int, needed: Callable[[int], int], data: str) -> IncompatibleError:
+    """The error for a dataset whose classes fill no n × n grid, whatever a model says; arguments as above."""
+    return IncompatibleError(
+        f"no {n}×{n} grid can be filled: it takes images of {needed(n)} classes and dataset '{data}' has "
+        f"{n_classes}; use {_smaller(n, n_classes, needed, ' or ')}another dataset."
+    )
+
+
+def _smaller(n: int, n_classes: int, needed: Callable[[int], int], then: str) -> str:
+    """Advise the largest grid that so many classes fill, if there is one."""
+    possible = [size for size in range(_SMALLEST_GRID, n) if needed(size) <= n_classes]
+    return f"a smaller grid (--param METRIC.n={possible[-1]}){then}" if possible else ""
 
 
 def rescaled(sample: Sample, side: int) -> Sample:

@@ -13,7 +13,7 @@ from bcos_eval.seeding import derived_generator
 
 from .compose import no_grid_error
 from .rao import confident_for_all
-from .rule import GridOrder, GridRule, Grids, register_rule
+from .rule import GridOrder, GridRule, Grids, n_cells, register_rule
 
 # Smallest probability that all models give an image's class, and images of a class that are kept.
 MIN_PROBABILITY = 0.95
@@ -67,7 +67,7 @@ def drawn_grids(
         of_class.setdefault(label, []).append(index)
     classes = _classes_with_images(of_class, told)
     if len(classes) < n * n:
-        raise no_grid_error(n, n_classes=len(classes), n_needed=n * n)
+        raise no_grid_error(n, n_classes=len(classes), needed=n_cells)
     generators = [derived_generator(seed, "grid", n, g) for g in range(n_grids)]
     drawn = [[classes[c] for c in torch.randperm(len(classes), generator=one)[: n * n]] for one in generators]
     told(

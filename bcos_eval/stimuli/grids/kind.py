@@ -24,7 +24,7 @@ from ..network_views import CellNetwork, PartNetwork, check_takes_size, is_split
 from ..order import balanced_order
 from ..shared_pool import shared_pool
 from ..windows import explain_padded_windows, explain_windows
-from .compose import Placement, corners_only, grid_stimuli, rescaled
+from .compose import Placement, corners_only, few_classes_error, grid_stimuli, rescaled
 from .rule import GRID_RULES, GridOrder, GridRule
 
 _FEWEST_CELLS_PER_SIDE = 2
@@ -210,6 +210,12 @@ class GridKind(StimulusKind):
                 f"metric '{metric}' stitches features of cells, which is known for the last ones only; leave out "
                 f"--param {method}.{_LAYER}, or use dipart."
             )
+
+    def check_classes(self, dataset: Dataset) -> None:
+        """Refuse a dataset whose images show too few classes for a grid, however sure a model is of them."""
+        needed, found = GRID_RULES[self.rule].n_classes, len(set(dataset.labels))
+        if found < needed(self.n):
+            raise few_classes_error(self.n, n_classes=found, needed=needed, data=dataset.name)
 
     def check_size(self, network: Network, device: torch.device) -> None:
         """Refuse a network that takes no image as large as a whole grid, where it is shown one.

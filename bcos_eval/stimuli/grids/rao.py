@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .compose import no_grid_error
-from .rule import GridOrder, GridRule, Grids, register_rule
+from .rule import GridOrder, GridRule, Grids, n_cells, register_rule
 
 MIN_PROBABILITY = 0.99
 
@@ -71,7 +71,7 @@ def rao_grids(
     while len(grids) < n_grids and draw.is_possible():
         grids.append(tuple(queues[place].pop() for place in draw()))
     if n_grids > 0 and not grids:
-        raise no_grid_error(n, n_classes=draw.n_open(), n_needed=draw.n_classes)
+        raise no_grid_error(n, n_classes=draw.n_open(), needed=_all_but_one if repeat_corners else n_cells)
     return grids
 
 
@@ -130,6 +130,11 @@ class _ClassDraw:
         return [*drawn, drawn[0]] if self._repeat_corners else drawn
 
 
+def _all_but_one(n: int) -> int:
+    """Two corners show one class."""
+    return n * n - 1
+
+
 def _of_all_models(order: GridOrder, *, repeat_corners: bool) -> Grids:
     # The rule shuffles all confident images of a class, so that every image has to be looked at.
     eligible = confident_for_all(*order.look())
@@ -137,4 +142,6 @@ def _of_all_models(order: GridOrder, *, repeat_corners: bool) -> Grids:
 
 
 register_rule(GridRule("rao2022", partial(_of_all_models, repeat_corners=False), True))
-register_rule(GridRule("rao2022_repeat_corners", partial(_of_all_models, repeat_corners=True), True))
+register_rule(
+    GridRule("rao2022_repeat_corners", partial(_of_all_models, repeat_corners=True), True, n_classes=_all_but_one)
+)

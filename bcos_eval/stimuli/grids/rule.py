@@ -45,6 +45,11 @@ class GridOrder:
         return torch.stack([one.label_probability for one in said]), torch.stack([one.correct for one in said])
 
 
+def n_cells(n: int) -> int:
+    """Cells of an n × n grid, as many as most rules need classes."""
+    return n * n
+
+
 @dataclass(frozen=True, slots=True)
 class GridRule:
     """How grids are made.
@@ -56,6 +61,7 @@ class GridRule:
         placement: The order in which images fill the cells.
         prepare: Changes every image before it becomes a cell.
         looks_at_all: Whether it must know what models say of every image, since it ranks or shuffles them.
+        n_classes: How many classes with images the grids of a size take.
     """
 
     name: str
@@ -64,6 +70,7 @@ class GridRule:
     placement: Placement = "row_major"
     prepare: Callable[[Sample], Sample] | None = None
     looks_at_all: bool = True
+    n_classes: Callable[[int], int] = n_cells
 
 
 GRID_RULES: dict[str, GridRule] = {}

@@ -132,12 +132,13 @@ def test_as_many_classes_as_cells_are_not_enough():
     )
 
 
-def test_untrained_model_gets_a_hint_at_smaller_grids():
+@pytest.mark.parametrize(("n_right", "hint"), [(9, "a smaller grid (--param METRIC.n=2), "), (4, ""), (0, "")])
+def test_untrained_model_gets_a_hint_at_smaller_grids_if_they_can_be_filled(n_right, hint):
     with pytest.raises(IncompatibleError) as caught:
-        bcos_grids(list(range(20)), torch.ones(20), torch.zeros(20, dtype=torch.bool), n=3)
+        bcos_grids(list(range(20)), torch.ones(20), torch.arange(20) < n_right, n=3)
     assert str(caught.value) == (
-        "no 3×3 grid can be filled: only 0 classes have confidently and correctly classified images, at least 10 "
-        "are needed; use a smaller grid (--param METRIC.n=2), more images or a better trained model."
+        f"no 3×3 grid can be filled: only {n_right} classes have confidently and correctly classified images, at "
+        f"least 10 are needed; use {hint}more images or a better trained model."
     )
 
 

@@ -4,11 +4,14 @@ import re
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from bcos_eval.errors import IncompatibleError
 from bcos_eval.models.registry import model_info
 from bcos_eval.stimuli.grids.kind import GridKind
+from bcos_eval.stimuli.grids.rule import GRID_RULES
 from bcos_eval.user_code.network import UserModel
 
 IXG = ("ixg", {})
@@ -125,3 +128,24 @@ def test_convolutional_networks_are_no_transformers(name):
     with torch.device("meta"):
         network = model_info(name).build("imagenet", 1000)
     assert GridKind("bcos_v2", 2).caution(network, "grid_pg/bcos_v2") == ""
+
+
+@settings(max_examples=60)
+@given(rule=st.sampled_from(sorted(GRID_RULES)), n=st.integers(2, 60), n_classes=st.integers(1, 60))
+def test_too_few_classes_are_refused_before_an_image_is_read_and_the_advice_is_allowed(rule, n, n_classes):
+    class Labels:
+        name = "toy"
+        labels = list(range(n_classes)) * 2  # no images: reading one fails
+
+    needed = {"rao2022_repeat_corners": -1, "bcos_v2": 1, "bcos_v2_blockwise": 1}.get(rule, 0)
+    fitting = [size for size in range(2, n + 1) if size**2 + needed <= n_classes]
+    if fitting[-1:] == [n]:
+        GridKind(rule, n).check_classes(Labels())
+        return
+    with pytest.raises(IncompatibleError) as caught:
+        GridKind(rule, n).check_classes(Labels())
+    advice = f"a smaller grid (--param METRIC.n={fitting[-1]}) or " if fitting else ""
+    assert str(caught.value) == (
+        f"no {n}×{n} grid can be filled: it takes images of {n * n + needed} classes and dataset 'toy' has "
+        f"{n_classes}; use {advice}another dataset."
+    )
