@@ -14,6 +14,7 @@ LIMIT = 4 * 1024**3
 
 # Memory is that of one batch; the number of perturbed images only takes time.
 FEW = {
+    "gradientshap": {"n_samples": 3},
     "intgrad": {"n_steps": 3},
     "smoothgrad": {"n_samples": 3},
     "lime": {"n_samples": 8},

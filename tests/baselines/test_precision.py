@@ -9,6 +9,7 @@ from bcos_eval.engine.request import RunRequest, resolve
 from bcos_eval.errors import InputError
 
 FEW = {
+    "gradientshap": {"n_samples": 3},
     "intgrad": {"n_steps": 3},
     "smoothgrad": {"n_samples": 3},
     "lime": {"n_samples": 20, "kernel_size": 1, "map": "weights"},

@@ -21,6 +21,7 @@ NEEDS_ATTENTION = {name for name, explainer in EXPLAINERS.items() if SELF_ATTENT
 # Few samples keep the tests quick; the contract does not depend on them.
 QUICK = {
     "lime": {"n_samples": 20, "kernel_size": 1},
+    "gradientshap": {"n_samples": 3},
     "intgrad": {"n_steps": 5},
     "kernelshap": {"n_samples": 20, "kernel_size": 1},
     "smoothgrad": {"n_samples": 5},

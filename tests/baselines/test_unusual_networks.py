@@ -13,6 +13,7 @@ from bcos_eval.errors import IncompatibleError
 FEW = {
     "lime": {"n_samples": 20, "kernel_size": 1},
     "kernelshap": {"n_samples": 20, "kernel_size": 1},
+    "gradientshap": {"n_samples": 3},
     "intgrad": {"n_steps": 3},
     "smoothgrad": {"n_samples": 2},
     "rise": {"n_masks": 10},
