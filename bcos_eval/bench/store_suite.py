@@ -179,6 +179,7 @@ def _invented_table(facts: ShardFacts, generator: np.random.Generator) -> pa.Tab
         "target": generator.integers(1000, size=n),
         "unit": place % _TARGETS,
         "score": generator.random(n),
+        "tied": [None] * n,
         "seconds": generator.random(n),
     }
     return pa.table({name: columns[name] for name in UNIT_SCHEMA.names}, schema=UNIT_SCHEMA)

@@ -42,10 +42,10 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
 @click.option("--method", multiple=True, help="Explainer; repeats and accepts commas.  [default: all]")
 @click.option(
     "--suite",
-    type=click.Choice(["explainers", "perturbation", "variants", "store", "workers", "end_to_end", "all"]),
+    type=click.Choice(["explainers", "perturbation", "variants", "store", "workers", "all"]),
     default="all",
     help="What is measured; all are the first two. variants: layouts, torch.compile and bfloat16; store: reading "
-    "a large store; workers: processes beside threads; end_to_end: a whole run beside the official loop.",
+    "a large store; workers: processes beside threads.",
 )
 @click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file; repeats.  [default: random]")
 @click.option("--cell", type=click.IntRange(min=10), default=224, help="Side of a grid's cell in pixels.")
@@ -67,7 +67,7 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
     "--stimuli",
     type=click.IntRange(min=1),
     default=200,
-    help="Grids and images of the suites workers and end_to_end.",
+    help="Grids and images of the suite workers.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.  [default: torch's choice]")
 @click.option("--seed", type=SEED, default=0, help="Seed of scenes, targets and samples.")

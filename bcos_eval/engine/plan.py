@@ -15,7 +15,7 @@ from bcos_eval.contract.statuses import Status
 from bcos_eval.data import CounterfactualDataset, Dataset
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.stimuli import StimulusKind, stimulus_kind
-from bcos_eval.store.facts import ShardAddress
+from bcos_eval.store.facts import POPULATION, ShardAddress
 from bcos_eval.store.shards import Store
 from bcos_eval.version import NUMERICAL_VERSION
 
@@ -220,7 +220,7 @@ def _cell(
         n_stimuli = _n_stimuli(context, model, metric, kind)
     if n_stimuli < asked:
         context.progress.note(f"{model}: {n_stimuli} {kind.plural} instead of {asked}; the data give no more.")
-    return Cell(model, method, metric, kind, n_stimuli, _cell_key(context, model, method, metric, kind))
+    return Cell(model, method, metric, kind, n_stimuli, _cell_key(context, model, method, metric, kind, counted))
 
 
 def _check_classes(kind: StimulusKind, dataset: Dataset, metric: str) -> None:
@@ -245,11 +245,18 @@ def _n_stimuli(context: RunContext, model: str, metric: Choice[Metric], kind: St
 
 
 def _cell_key(
-    context: RunContext, model: str, method: Choice[Explainer], metric: Choice[Metric], kind: StimulusKind
+    context: RunContext,
+    model: str,
+    method: Choice[Explainer],
+    metric: Choice[Metric],
+    kind: StimulusKind,
+    counted: bool,
 ) -> dict[str, Any]:
     dataset, network = context.dataset(model), context.network(model)
     pooled = context.request.models if kind.pools_all_models else (model,)
+    is_shuffled = counted and context.shuffled(model, kind) is not None
     return {
+        **({POPULATION: len(context.source(model, kind))} if is_shuffled else {}),
         "numbers": NUMERICAL_VERSION,
         "dataset": {"name": dataset.name, "digest": dataset.digest()},
         "model": {"name": model, "weights": network.weights_id},
@@ -266,9 +273,9 @@ def _cell_key(
 def _tasks(shards: Sequence[Shard]) -> list[tuple[int, Task]]:
     """Group shards by what they are measured on, with the number that says whose share each task is.
 
-    Models, kinds and methods take turns, so that estimates of the time settle early, and equal ranges of kinds that
-    share pictures follow each other, so that attributions are made once. The numbers do not follow that order:
-    whatever the number of shares, each has its part of every range and of every method.
+    Models, kinds and methods take turns, so that estimates of the time settle early, and equal ranges of kinds
+    that share pictures follow each other, so that attributions are made once. The numbers do not follow that
+    order: whatever the number of shares, each has its part of every range and of every method.
     """
     wanted: dict[tuple[str, StimulusKind, int, int], dict[str, list[Shard]]] = {}
     for shard in shards:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,6 +20,7 @@ from bcos_eval.data.photos import PhotosDataset, PredictedPhotos, predicted_labe
 from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.errors import IncompatibleError, InputError
 from bcos_eval.models import load_model
+from bcos_eval.seeding import derived_generator
 from bcos_eval.stimuli import Material, StimulusKind, StimulusSource, Unreadable
 from bcos_eval.stimuli.pool import GrowingPool
 from bcos_eval.store.claims import Claims
@@ -198,6 +199,19 @@ class RunContext:
             self._sources[model, kind] = kind.source(self.material(model, kind))
         return self._sources[model, kind]
 
+    def shuffled(self, model: str, kind: StimulusKind) -> Sequence[int] | None:
+        """Return the order in which stimuli are taken, where that is not their own.
+
+        A run that may stop early takes ranked stimuli in an order drawn at random, so that what it has seen stands
+        for all of them.
+        """
+        if self.request.until is None or not kind.is_ranked:
+            return None
+        n_stimuli = len(self.source(model, kind))
+        generator = derived_generator(self.request.seed, "until", n_stimuli)
+        order: list[int] = torch.randperm(n_stimuli, generator=generator).tolist()
+        return order
+
     def material(self, model: str, kind: StimulusKind) -> Material:
         """Return what the stimuli of a kind that a model is shown are made of."""
         names = self.request.models if kind.pools_all_models else (model,)
@@ -224,7 +238,9 @@ class RunContext:
         """Return some stimuli; the last ones are kept, since every method is shown the same."""
         asked = (model, kind, first, stop)
         if self._last_read[0] != asked:
-            self._last_read = (asked, list(self.source(model, kind).read(first, stop)))
+            source, order = self.source(model, kind), self.shuffled(model, kind)
+            ranges = [(first, stop)] if order is None else [(place, place + 1) for place in order[first:stop]]
+            self._last_read = (asked, [entry for places in ranges for entry in source.read(*places)])
         return self._last_read[1]
 
     def _load(self, name: str) -> Network:

@@ -1,8 +1,10 @@
 """`--until`: cells that stop as soon as the interval of their mean is short enough.
 
-The stimuli of a cell have one fixed order. After every so many of them the cell's confidence sequence, which holds
-whenever one stops, is brought up to date, and the cell ends if its half-width is below the value asked for. Only
-scores decide, at places that are fixed beforehand: workers, an interruption or other cells change nothing.
+The stimuli of a cell have one fixed order. Where they are ranked by how sure a model is of them it is drawn at
+random, since what it is surest of scores best (`grid_pg` on `shapes`: r = −.8 with the place). After every so many
+the cell's confidence sequence, which holds whenever one stops, is brought up to date, and the cell ends if its
+half-width is below the value asked for. Only scores decide, at places that are fixed beforehand: workers, an
+interruption or other cells change nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from bcos_eval.contract.metric import Metric
 from bcos_eval.errors import InputError
 from bcos_eval.statistics.sequences import ConfidenceSequence, cluster_means
 from bcos_eval.stimuli import StimulusKind
+from bcos_eval.store.facts import POPULATION
 from bcos_eval.store.shards import Store
 
 from .choice import Choice
@@ -96,7 +99,9 @@ class _Growing:
 
     def __post_init__(self) -> None:
         info = self.cell.metric.entry.info
-        self.sequence = ConfidenceSequence(info.low, info.high, target=self.until)
+        self.sequence = ConfidenceSequence(
+            info.low, info.high, target=self.until, population=self.cell.key.get(POPULATION)
+        )
 
     def next_shards(self) -> list[Shard]:
         if not self.is_open:

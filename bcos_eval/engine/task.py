@@ -94,7 +94,8 @@ def compute(
         keep_maps(context, cell, first, stop, scored)
     of_stimulus = {entry.stimulus.stimulus_id: entry for entry in scored}
     rows = [entry if isinstance(entry, Unreadable) else of_stimulus[entry.stimulus_id] for entry in entries]
-    n_looked_at = cell.kind.n_looked_at(context.source(cell.model, cell.kind), stop)
+    last = stop if context.shuffled(cell.model, cell.kind) is None else cell.n_stimuli
+    n_looked_at = cell.kind.n_looked_at(context.source(cell.model, cell.kind), last)
     for position, shard in enumerate(task.shards):
         store.write(shard_of_rows(shard, rows, position, n_looked_at))
     metrics = ", ".join(shard.cell.metric.label for shard in task.shards)

@@ -123,6 +123,7 @@ def _request(asked: Mapping[str, Any], device: str) -> RunRequest:
             weights=asked["weights"],
             pool=asked["pool"],
             target=asked.get("target"),
+            until=asked.get("until"),
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"the record of a run lacks {error}; it cannot be computed again.") from error

@@ -50,6 +50,8 @@ _LARGEST_STAKE = 0.75
 _PRIOR_MEAN, _PRIOR_VARIANCE = 0.5, 0.25
 # Candidate means, in the unit range: the ends are known to a thousandth of it, rounded outwards.
 _CANDIDATES = np.linspace(0, 1, 1001)
+# What sums of scores may be off by.
+_ROUNDING = 1e-9
 # Clusters whose bets are computed at once.
 _PORTION = 256
 
@@ -64,6 +66,9 @@ class ConfidenceSequence:
         high: Largest score possible.
         level: Probability that the mean never leaves the interval.
         target: Half-width that the bets aim at. The sequence is valid for any, and shortest when it gets there.
+        population: Number of scores there are at all, if they are drawn from these in a random order and the mean
+            sought is theirs; None for independent scores. What a candidate says of the scores that are left then
+            follows from those seen (Waudby-Smith & Ramdas 2024, section 5).
 
     Attributes:
         n: Number of scores seen.
@@ -78,7 +83,15 @@ class ConfidenceSequence:
         True 120
     """
 
-    def __init__(self, low: float, high: float, *, level: float = CONFIDENCE, target: float = 0.02) -> None:
+    def __init__(
+        self,
+        low: float,
+        high: float,
+        *,
+        level: float = CONFIDENCE,
+        target: float = 0.02,
+        population: int | None = None,
+    ) -> None:
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(f"a confidence sequence needs scores of a finite range, not of {low:g} to {high:g}.")
         if not 0 < level < 1:
@@ -92,6 +105,7 @@ class ConfidenceSequence:
         self._log_capital = np.zeros((2, len(_CANDIDATES)))
         self._sum, self._squares = _PRIOR_MEAN, _PRIOR_VARIANCE
         self._ends = (0.0, 1.0)
+        self._population, self._seen = population, 0.0
         self.n = 0
 
     def update(self, scores: Sequence[float] | Floats) -> None:
@@ -124,20 +138,36 @@ class ConfidenceSequence:
         return self._width * abs(self._ends[1] - self._ends[0]) / 2
 
     def _bet(self, scores: Floats) -> None:
+        stated = self._candidates(scores)
+        candidates = stated.clip(0, 1)
         stakes = self._stakes(scores)[:, None]  # (T, 1)
         with np.errstate(divide="ignore"):
-            up = np.minimum(stakes, _LARGEST_STAKE / _CANDIDATES)  # (T, M)
-            down = np.minimum(stakes, _LARGEST_STAKE / (1 - _CANDIDATES))
-        gains = scores[:, None] - _CANDIDATES
+            up = np.minimum(stakes, _LARGEST_STAKE / candidates)  # (T, M)
+            down = np.minimum(stakes, _LARGEST_STAKE / (1 - candidates))
+        gains = scores[:, None] - candidates
         steps = np.stack([np.log1p(up * gains), np.log1p(-down * gains)])
         # Summed from what there was, one by one, so that the bits do not depend on the portions.
         capital = np.concatenate([self._log_capital[:, None], steps], axis=1).cumsum(1)  # (2, 1 + T, M)
         self._log_capital = capital[:, -1].copy()
-        is_out = np.any(capital >= self._log_bound, axis=1)
+        excluded = np.stack([np.any(stated < -_ROUNDING, axis=0), np.any(stated > 1 + _ROUNDING, axis=0)])
+        is_out = np.any(capital >= self._log_bound, axis=1) | excluded
         # Capital falls with m where the bet is on larger scores, and grows where it is on smaller ones.
         too_low, too_high = _CANDIDATES[is_out[0]], _CANDIDATES[is_out[1]]
         low, high = self._ends
         self._ends = max(low, too_low.max(initial=0.0)), min(high, too_high.min(initial=1.0))
+
+    def _candidates(self, scores: Floats) -> Floats:
+        """What each candidate says the mean of the next score is: of those left, if drawn from a population.
+
+        Returns:
+            Means `(T, M)`, outside [0, 1] where the scores before exclude a candidate; `(1, M)` if independent.
+        """
+        if self._population is None:
+            return _CANDIDATES[None]
+        seen = np.concatenate([[self._seen], scores]).cumsum()  # one by one, whatever the portions
+        self._seen = float(seen[-1])
+        n_left = np.maximum(self._population - self.n - np.arange(len(scores)), 1)
+        return np.asarray((self._population * _CANDIDATES - seen[:-1, None]) / n_left[:, None])
 
     def _stakes(self, scores: Floats) -> Floats:
         """λ for each score `(T,)`, from those before it only; equation 15's moments."""
@@ -172,10 +202,18 @@ def cluster_means(scores: Floats, clusters: Sequence[Any] | NDArray[Any]) -> Flo
 
 
 def anytime_interval(
-    scores: Floats, clusters: Sequence[Any] | NDArray[Any], *, low: float, high: float, target: float
+    scores: Floats,
+    clusters: Sequence[Any] | NDArray[Any],
+    *,
+    low: float,
+    high: float,
+    target: float,
+    population: int | None = None,
 ) -> tuple[float, float]:
     """Return the confidence sequence's interval of the mean after these scores; arguments as for `half_width`."""
-    return _sequence(scores, clusters, low=low, high=high, target=target, level=CONFIDENCE).interval
+    return _sequence(
+        scores, clusters, low=low, high=high, target=target, level=CONFIDENCE, population=population
+    ).interval
 
 
 def half_width(
@@ -211,7 +249,8 @@ def _sequence(
     high: float,
     target: float,
     level: float,
+    population: int | None = None,
 ) -> ConfidenceSequence:
-    sequence = ConfidenceSequence(low, high, level=level, target=target)
+    sequence = ConfidenceSequence(low, high, level=level, target=target, population=population)
     sequence.update(cluster_means(scores, clusters))
     return sequence

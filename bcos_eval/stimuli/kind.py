@@ -97,6 +97,8 @@ class StimulusKind(ABC):
     name: ClassVar[str]
     # What an interruption can cost: stimuli that are stored together.
     per_shard: ClassVar[int] = 50
+    # Whether the first stimuli are of images that models are surest of, so that their mean is not that of all.
+    is_ranked: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -145,6 +145,7 @@ class MosaicKind(StimulusKind):
 
     name = "mosaic"
     per_shard = 10
+    is_ranked = True
 
     @property
     def label(self) -> str:

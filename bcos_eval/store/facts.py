@@ -17,6 +17,9 @@ Direction = Literal["higher", "lower"]
 # Parameters that differ from their defaults, in the order of their names.
 Settings = tuple[tuple[str, Param], ...]
 
+# In the key of cells whose stimuli are drawn in a random order from so many, without putting any back.
+POPULATION = "drawn_from"
+
 _GRID = "grid"
 _POOL_DIGITS = 8
 # What shards of schema 1 leave unsaid, as it was when they were written.

@@ -76,7 +76,7 @@ def test_the_quick_benchmark_measures_every_row(call):
         (
             ("--suite", "metrics"),
             "error: Invalid value for '--suite': 'metrics' is not one of 'explainers', 'perturbation', "
-            "'variants', 'store', 'workers', 'end_to_end', 'all'.",
+            "'variants', 'store', 'workers', 'all'.",
         ),
     ],
 )

@@ -148,3 +148,20 @@ def test_a_half_width_is_above_zero(until):
     with pytest.raises(InputError) as caught:
         RunRequest(models=("m",), metrics=("energy_pg",), until=until)
     assert str(caught.value) == (f"--until {until:g} is not allowed; give a half-width above 0, such as 0.02.")
+
+
+def test_ranked_stimuli_are_taken_in_a_random_order(toy_run, tmp_path):
+    plain = toy_run(metrics=("grid_pg",), root=tmp_path / "plain").shards
+    result = toy_run(metrics=("grid_pg",), until=0.2)
+    one, other = (pd.concat([shard.units for shard in shards]) for shards in (plain, result.shards))
+    assert one["stimulus"].tolist() != other["stimulus"].tolist()
+    by_unit = ["stimulus", "unit", "target", "score"]
+    pd.testing.assert_frame_equal(
+        *(each[by_unit].sort_values(by_unit[:2], ignore_index=True) for each in (one, other))
+    )
+    n_grids = other["stimulus"].nunique()
+    assert {shard.facts.key["drawn_from"] for shard in result.shards} == {n_grids}
+    table = leaderboard(result.shards, until=stopping_widths(toy_run.root))
+    bounds = {"low": 0.0, "high": 1.0, "target": 0.2, "population": n_grids}
+    expected = anytime_interval(other["score"].to_numpy(), other["stimulus"].to_numpy(), **bounds)
+    assert (table["ci_low"].item(), table["ci_high"].item()) == expected

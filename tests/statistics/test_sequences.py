@@ -190,3 +190,53 @@ def test_the_sequence_covers_95_percent_where_it_stops(kind):
 def test_fewer_units_than_the_2000_asked_for(kind, most):
     rng = np.random.default_rng(8)
     assert np.median([stopped(KINDS[kind][0], rng, 0.02, portion=8).n for _ in range(50)]) <= most
+
+
+def ranked_population(generator):
+    """Scores that fall with their place, as those of grids do whose images are ranked by confidence."""
+    return np.linspace(0.97, 0.85, 173) + generator.normal(0, 0.02, 173).clip(-0.03, 0.03)
+
+
+def test_scores_drawn_from_a_population_hold_its_mean_and_end_in_it():
+    inside, stops = [], []
+    for run in range(60):
+        generator = np.random.default_rng(run)
+        population = ranked_population(generator)
+        drawn = generator.permutation(population)
+        sequence = ConfidenceSequence(0, 1, target=0.02, population=len(drawn))
+        while sequence.half_width >= 0.02 and sequence.n < len(drawn):
+            sequence.update(drawn[sequence.n : sequence.n + 10])
+        low, high = sequence.interval
+        inside.append(low <= population.mean() <= high)
+        stops.append(sequence.n)
+        sequence.update(drawn[sequence.n :])
+        assert sequence.half_width <= 0.5 / len(drawn) + 0.001  # what the last one can change, and the rounding
+    assert np.mean(inside) >= 0.95
+    independent = ConfidenceSequence(0, 1, target=0.02)
+    independent.update(drawn)
+    assert max(stops) < len(drawn)
+    assert independent.half_width > sequence.half_width
+
+
+def test_the_interval_of_a_population_does_not_depend_on_portions():
+    drawn = np.random.default_rng(0).permutation(ranked_population(np.random.default_rng(1)))
+    whole, pieces = (ConfidenceSequence(0, 1, population=200) for _ in range(2))
+    whole.update(drawn)
+    for start in range(0, len(drawn), 7):
+        pieces.update(drawn[start : start + 7])
+    assert whole.interval == pieces.interval
+    assert (whole._log_capital == pieces._log_capital).all()
+
+
+@pytest.mark.slow
+def test_the_coverage_of_a_population_at_the_stop():
+    inside = []
+    for run in range(1000):
+        generator = np.random.default_rng(run)
+        population = generator.beta(0.5, 3, 600)
+        drawn = generator.permutation(population)
+        sequence = ConfidenceSequence(0, 1, target=0.05, population=len(drawn))
+        while sequence.half_width >= 0.05:
+            sequence.update(drawn[sequence.n : sequence.n + 1])
+        inside.append(sequence.interval[0] <= population.mean() <= sequence.interval[1])
+    assert np.mean(inside) >= 0.95

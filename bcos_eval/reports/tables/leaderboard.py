@@ -21,7 +21,7 @@ from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.statistics.resampling import grouped_mean
 from bcos_eval.statistics.sequences import anytime_interval
 from bcos_eval.store.atomic_write import write_text
-from bcos_eval.store.facts import MethodFacts
+from bcos_eval.store.facts import POPULATION, MethodFacts
 from bcos_eval.store.manifest import cell_recency
 from bcos_eval.store.shards import Store, StoredShard
 
@@ -190,7 +190,13 @@ def summary(shards: Sequence[StoredShard], until: float | None = None) -> Row:
     else:  # in the order of the run, which is not that of the files' names
         starts = np.repeat([shard.facts.first for shard in shards], [len(shard.chance) for shard in shards])
         run_order = defined[np.lexsort((defined, starts[defined]))]
-        low, high = anytime_interval(scores[run_order], clusters[run_order], **bounds, target=until)
+        low, high = anytime_interval(
+            scores[run_order],
+            clusters[run_order],
+            **bounds,
+            target=until,
+            population=shards[0].facts.key.get(POPULATION),
+        )
     q25, median, q75 = np.quantile(scores[defined], [0.25, 0.5, 0.75]) if len(defined) else (np.nan,) * 3
     return {
         **shard_labels(shards[0]),

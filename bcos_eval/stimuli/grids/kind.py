@@ -96,6 +96,7 @@ class GridKind(StimulusKind):
 
     name = "grid"
     per_shard = 10
+    is_ranked = True
 
     @property
     def label(self) -> str:
