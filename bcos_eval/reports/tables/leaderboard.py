@@ -215,6 +215,8 @@ def summary(shards: Sequence[StoredShard], until: float | None = None) -> Row:
         "direction": metric.direction,
         "n_stimuli": len(np.unique(clusters[defined])),
         "is_control": shards[0].facts.method.is_control,
+        "method_name": shards[0].facts.method.name,
+        "preset_name": metric.preset,
     }
 
 

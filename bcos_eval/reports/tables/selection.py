@@ -88,12 +88,11 @@ def _has(row: Row, key: str, values: Sequence[str]) -> bool:
 
 
 def _spellings(row: Row, key: str) -> list[str]:
-    """Return how a value of a row may be named, in full last."""
+    """Return how a value of a row may be named, in full last; the short names are those stored with the scores."""
     value = str(row[key])
     if key == "metric":
-        name = value.partition("(")[0]
-        return [name, f"{name}/{row['preset'].partition('(')[0]}", f"{value}/{row['preset']}"]
-    return [value.partition("(")[0], value] if key == "method" else [value]
+        return [value, f"{value}/{row.get('preset_name', row['preset'])}", f"{value}/{row['preset']}"]
+    return [str(row.get("method_name", value)), value] if key == "method" else [value]
 
 
 def _matches(spelling: str, value: str) -> bool:

@@ -123,10 +123,10 @@ def no_grid_error(n: int, *, n_classes: int, needed: Callable[[int], int]) -> In
         n_classes: Number of classes with such images.
         needed: Number of classes that grids of a size take.
     """
+    smaller = _smaller(n, n_classes, needed, ", ")
     return IncompatibleError(
         f"no {n}×{n} grid can be filled: only {n_classes} classes have confidently and correctly classified "
-        f"images, at least {needed(n)} are needed; use {_smaller(n, n_classes, needed, ', ')}more images or a better "
-        "trained model."
+        f"images, at least {needed(n)} are needed; use {smaller}more images or a better trained model."
     )
 
 

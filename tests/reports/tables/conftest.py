@@ -29,7 +29,7 @@ def make_row():
         values = {"mean": mean, "ci_low": mean - interval, "ci_high": mean + interval, "direction": direction}
         row = {**labels, "metric": name, "preset": preset, **NUMBERS, **values}
         row |= more
-        assert set(row) == {*LEADERBOARD_COLUMNS, "seconds_per_unit"}
+        assert set(row) - {"method_name", "preset_name"} == {*LEADERBOARD_COLUMNS, "seconds_per_unit"}
         return row
 
     return maker

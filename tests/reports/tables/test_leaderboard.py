@@ -109,7 +109,15 @@ def test_every_unit_without_a_plain_score_is_counted_by_reason():
     rows = [(f"s/{i}", 0, 0, 0.5, status) for i, status in enumerate(statuses)]
     (counts,) = leaderboard_rows([shard(rows)])
     columns = ("n_zero", "n_nonfinite", "n_constant", "n_empty", "n_skipped", "n_failed")
-    assert set(counts) == {*LEADERBOARD_COLUMNS, "seconds_per_unit", "median_tied", "n_stimuli", "is_control"}
+    assert set(counts) == {
+        *LEADERBOARD_COLUMNS,
+        "seconds_per_unit",
+        "median_tied",
+        "n_stimuli",
+        "is_control",
+        "method_name",
+        "preset_name",
+    }
     assert [counts[column] for column in columns] == [1, 1, 2, 1, 2, 3]
     assert counts["n_stimuli"] == len(rows)
 

@@ -6,6 +6,8 @@ from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.selection import parse_only, selected, sorted_by
 
 NAN = float("nan")
+# Names without parameters are stored with the scores; a name may hold a bracket itself.
+NAMES = {"bcos": "bcos", "ixg": "ixg", "lime(n_samples=10,map=top5)": "lime"}
 
 
 @pytest.fixture
@@ -13,7 +15,7 @@ def rows(make_row):
     """Two models, three methods, two metrics of which one is better low."""
     means = {"bcos": (0.9, 0.2), "ixg": (0.5, 0.1), "lime(n_samples=10,map=top5)": (0.7, NAN)}
     return [
-        make_row(method, metric, mean, model=model, direction=direction)
+        make_row(method, metric, mean, model=model, direction=direction, method_name=NAMES[method])
         for model in ("bcos_a", "b")
         for method, of_method in means.items()
         for metric, mean, direction in zip(
@@ -92,3 +94,13 @@ def test_a_metric_to_sort_by_must_be_there_and_be_one(rows, make_row):
     message = refusal(sorted_by, further, "grid_pg")
     assert message == "--sort 'grid_pg' stands for grid_pg/bcos_v2, grid_pg/rao2022; name one of them."
     assert len(sorted_by(further, "grid_pg/rao2022")) == len(further)
+
+
+def test_short_names_are_those_stored_and_not_what_stands_before_a_bracket(make_row):
+    rows = [
+        make_row("mine(left)(k=2)", "grid_pg/bcos_v2(n=2)", 0.5, method_name="mine(left)", preset_name="bcos_v2"),
+        make_row("mine(right)", "grid_pg/bcos_v2", 0.4, method_name="mine(right)", preset_name="bcos_v2"),
+    ]
+    assert labels(selected(rows, {"method": ["mine(left)"]}), "method") == [("mine(left)(k=2)",)]
+    assert len(selected(rows, {"metric": ["grid_pg/bcos_v2"]})) == 2
+    assert refusal(selected, rows, {"method": ["mine"]}).startswith("unknown method in these results 'mine'")
