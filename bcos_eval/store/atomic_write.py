@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from bcos_eval.errors import InputError
 
 from .process import is_gone, this_process
 
+# Of two letters or more, since drives of Windows have one; a path has lost one of the two strokes.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Readers skip names with this suffix: a crash can leave one behind.
 TEMPORARY_SUFFIX = ".tmp"
 # No file takes so long to write: what is older was left by a process that died, on whatever machine.
@@ -71,8 +74,12 @@ def require_writable(folder: Path) -> None:
     """Create the folder and prove that files can be written there.
 
     Raises:
-        InputError: If they cannot, before anything has been computed.
+        InputError: If they cannot, before anything has been computed; if it is a URL.
     """
+    if _URL.match(str(folder)):
+        raise InputError(
+            f"--out '{folder}' is a URL and results go to a folder; mount it, or copy the folder later."
+        )
     probe = folder / _temporary_name()
     try:
         folder.mkdir(parents=True, exist_ok=True)

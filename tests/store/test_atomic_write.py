@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,13 @@ def test_files_of_dead_processes_are_removed_and_those_of_the_living_are_not(tmp
     assert alive.exists()
     assert elsewhere.exists()
     assert (tmp_path / "own.tmp").exists()
+
+
+def test_a_url_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        require_writable(Path("s3://bucket/results"))
+    assert str(caught.value) == (
+        "--out 's3:/bucket/results' is a URL and results go to a folder; mount it, or copy the folder later."
+    )
+    assert list(tmp_path.iterdir()) == []
