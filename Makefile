@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint slow faults catalogue clean
+.PHONY: run test lint slow faults catalogue docs-blocks clean
 
 run: $(VENV)/.installed
 	$(BIN)/bcos-eval run --model bcos_resnet50 --metric grid_pg
@@ -27,6 +27,10 @@ faults: $(VENV)/.installed-dev
 # What is registered, written down so that lists and refusals need not load torch.
 catalogue: $(VENV)/.installed
 	$(BIN)/python -m bcos_eval.cli.catalogue
+
+# Tables and files that README and docs/ show, made anew from results/, model cards and registries.
+docs-blocks: $(VENV)/.installed
+	$(BIN)/python docs/traced.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
