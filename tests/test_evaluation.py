@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bcos_eval import evaluate
+from bcos_eval.data import ArrayDataset
 from bcos_eval.errors import InputError
 
 PARAMS = {"grid_pg.n": 2}
@@ -91,3 +92,35 @@ def test_tuples_of_another_length_are_refused(toy_network):
     message = r"^dataset has 1 entries; give \(images, labels\) or \(images, labels, masks\)\.$"
     with pytest.raises(InputError, match=message):
         evaluate(toy_network(is_bcos=False), metrics="energy_pg", methods="ixg", dataset=(torch.rand(1, 3, 8, 8),))
+
+
+def part_of(names):
+    """Images of seven classes, the last three without any."""
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return ArrayDataset(images, [2, 0, 1, 2], torch.ones(4, 16, 16), class_names=[*names, "d", "e", "f", "g"])
+
+
+def test_a_network_of_some_of_the_classes_is_evaluated_on_their_images_with_a_note(toy_network):
+    toy = toy_network(is_bcos=False)
+    toy.class_names = ("n02012849", "tench", "d", "e", "f", "g")
+    dataset = part_of(["n01440764", "cat", "crane bird"])
+    result = evaluate(toy, "energy_pg", "ixg", dataset=dataset, n_samples=9)
+    images = result.units.sort_values("sample_id")
+    assert list(images["sample_id"]) == ["000000", "000001", "000003"]
+    assert list(images["target"]) == [0, 1, 0]
+    assert result.notes[0] == (
+        "model 'toy' knows 6 of the 7 classes of dataset 'arrays': it is evaluated on 3 of the 4 images of "
+        "dataset 'arrays', those of its classes."
+    )
+
+
+def test_networks_that_know_different_parts_of_the_classes_are_not_shown_different_images(toy_network):
+    networks = {"ab": toy_network(is_bcos=False), "bc": toy_network(is_bcos=False)}
+    for names, toy in networks.items():
+        toy.class_names = (*names, "d", "e", "f", "g")
+    with pytest.raises(InputError) as caught:
+        evaluate(networks, "energy_pg", "ixg", dataset=part_of("abc"), n_samples=3)
+    assert str(caught.value) == (
+        "model 'bc' knows the classes of 3 of the 4 images of dataset 'arrays', other models of the run those of "
+        "others; choose a dataset whose classes they all know, or evaluate them in runs of their own."
+    )

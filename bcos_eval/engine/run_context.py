@@ -154,15 +154,32 @@ class RunContext:
             return self._predicted(model, data)
         names = tuple(getattr(network, "class_names", ()))
         if len(names) == network.num_classes and has_class_names(names):
-            if (names, id(data)) not in self._relabelled:
-                self._relabelled[names, id(data)] = in_classes_of(data, names)
-            return self._relabelled[names, id(data)]
+            return self._in_classes_of(model, data, names)
         if len(data.class_names) != network.num_classes:
             raise InputError(
                 f"model '{model}' tells {network.num_classes} classes apart and dataset '{data.name}' has "
                 f"{len(data.class_names)}; use weights that were trained on this dataset."
             )
         return data
+
+    def _in_classes_of(self, model: str, data: Dataset, names: tuple[str, ...]) -> Dataset:
+        """Return a dataset labelled with a model's logits, without the images of classes that it does not know."""
+        if (names, id(data)) in self._relabelled:
+            return self._relabelled[names, id(data)]
+        relabelled = in_classes_of(data, names)
+        left = f"{len(relabelled)} of the {len(data)} images of dataset '{data.name}'"
+        if any(tuple(other.sample_ids) != tuple(relabelled.sample_ids) for other in self._relabelled.values()):
+            raise InputError(
+                f"model '{model}' knows the classes of {left}, other models of the run those of others; choose a "
+                "dataset whose classes they all know, or evaluate them in runs of their own."
+            )
+        if len(relabelled) < len(data):
+            self.progress.note(
+                f"model '{model}' knows {len(names)} of the {len(data.class_names)} classes of dataset "
+                f"'{data.name}': it is evaluated on {left}, those of its classes."
+            )
+        self._relabelled[names, id(data)] = relabelled
+        return relabelled
 
     def _predicted(self, model: str, photos: PhotosDataset) -> Dataset:
         """Return pictures labelled by a model, which looks at each of them once."""
@@ -221,7 +238,7 @@ class RunContext:
             self.request.n_samples,
             self.request.seed,
             pools=lambda: [self._pool(name) for name in names],
-            own_labels=dataset.dataset.labels if isinstance(dataset, RelabelledDataset) else None,
+            own_labels=dataset.own_labels if isinstance(dataset, RelabelledDataset) else None,
         )
 
     def require_size(self, model: str, kind: StimulusKind) -> None:
