@@ -18,7 +18,7 @@ from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.statistics.resampling import CONFIDENCE, Floats, grouped_mean
 
 from .comparison import unit_differences
-from .unit_matrix import Contender, UnpairedError, unit_matrix
+from .unit_matrix import Contender, UnpairedError, named_apart, unit_matrix
 
 Ahead = Literal["a", "b", ""]
 Fate = Literal["turns round", "depends", "stands", "never decided"]
@@ -117,7 +117,8 @@ def protocol_tables(units: pd.DataFrame) -> list[ProtocolTable]:
 
     Methods are compared on each model, and models under each method. Pairs measured on the same units are compared
     by their differences, others (grids of each model's own images) by their means. Intervals of all pairs and
-    presets of a table hold together with 95 % (Bonferroni).
+    presets of a table hold together with 95 % (Bonferroni). Other weights make another model, and
+    other pools of images of one model another preset.
 
     Args:
         units: From `comparable_units`; presets are the metrics' labels, parameters included.
@@ -125,6 +126,8 @@ def protocol_tables(units: pd.DataFrame) -> list[ProtocolTable]:
     Raises:
         InputError: If no metric has two presets.
     """
+    units = named_apart(units)
+    units = units.assign(preset=_presets_told_apart(units))
     tables = [
         _table(str(dataset), str(metric), rows)
         for (dataset, metric), rows in units.groupby(["dataset", "metric"], sort=True)
@@ -133,6 +136,14 @@ def protocol_tables(units: pd.DataFrame) -> list[ProtocolTable]:
     if not tables:
         raise InputError("no metric was run with two presets; name one with several, such as --metric grid_pg.")
     return tables
+
+
+def _presets_told_apart(units: pd.DataFrame) -> pd.Series:
+    """Presets, with their pool of images where one contender has scores on several."""
+    of_preset = ["dataset", "metric", "preset"]
+    n_pools = units.groupby([*of_preset, "model", "method"])["pool"].transform("nunique")
+    most = units.assign(n_pools=n_pools).groupby(of_preset)["n_pools"].transform("max")
+    return units["preset"].where(most == 1, units["preset"] + " [" + units["pool"] + "]")
 
 
 def _table(dataset: str, metric: str, units: pd.DataFrame) -> ProtocolTable:

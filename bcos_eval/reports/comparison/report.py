@@ -13,9 +13,9 @@ from bcos_eval.reports.tables.leaderboard import status_counts
 
 from .comparison import BestMethod, Comparison, best_method, compare_all, comparison_table, with_holm
 from .contender_names import Pair, named_pairs
-from .unit_matrix import Contender, UnitMatrix, UnpairedError, unit_matrix
+from .unit_matrix import Contender, UnitMatrix, UnpairedError, named_apart, unit_matrix
 
-METRIC_COLUMNS = ("dataset", "metric", "preset", "direction")
+METRIC_COLUMNS = ("dataset", "metric", "preset", "pool", "direction")
 _TABLE_COLUMNS = ("dataset", "model", "weights", "metric", "preset", "pool")
 
 
@@ -24,8 +24,8 @@ class ComparedTable:
     """Comparisons that were corrected for being tested together.
 
     Attributes:
-        rows: One row per comparison: dataset, metric, preset, direction, the attributes of `Comparison`, and the
-            counts of units without a plain score of each side, `n_zero_a`, `n_zero_b`, ….
+        rows: One row per comparison: dataset, metric, preset, pool, direction, the attributes of `Comparison`,
+            and the counts of units without a plain score of each side, `n_zero_a`, `n_zero_b`, ….
         best: The leader, where the rows are all pairs of one table.
     """
 
@@ -49,6 +49,8 @@ class ComparisonReport:
 def compare_named(units: pd.DataFrame, first: str, second: str, *, seed: int = 0) -> ComparisonReport:
     """Return the comparison of two contenders by every metric that both were scored by, as one table.
 
+    Models are called as in `named_apart`: of weights that differ, each is a model of its own.
+
     Args:
         units: From `comparable_units`.
         first: `MODEL:METHOD`, `MODEL` or `METHOD`, see `named_pairs`.
@@ -60,6 +62,7 @@ def compare_named(units: pd.DataFrame, first: str, second: str, *, seed: int = 0
         UnpairedError: If all their scores were measured on different units.
     """
     rows, comparisons, notes = [], [], []
+    units = named_apart(units)
     for contenders in named_pairs(units, first, second):
         for cell in _shared_cells(units, contenders):
             try:
@@ -83,7 +86,7 @@ def compare_within(units: pd.DataFrame, *, seed: int = 0) -> ComparisonReport:
         InputError: If no table has two methods.
     """
     tables, notes = [], []
-    for _, cell in units.groupby(list(_TABLE_COLUMNS), sort=True):
+    for _, cell in named_apart(units).groupby(list(_TABLE_COLUMNS), sort=True):
         names = sorted(
             {order_key(name, label) for name, label in zip(cell["method_name"], cell["method"], strict=True)}
         )

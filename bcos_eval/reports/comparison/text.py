@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Literal, cast
 
 import pandas as pd
 
@@ -15,9 +15,11 @@ from bcos_eval.reports.tables.table import (
     FEW_STIMULI_NOTE,
     STATUS_COLUMNS,
     UNKNOWN,
+    Row,
     counted,
     markdown,
     number,
+    told_apart,
 )
 
 from .report import ComparedTable, ComparisonReport
@@ -46,7 +48,7 @@ def comparison_text(report: ComparisonReport, style: ComparisonFormat) -> str:
     if style == "json":
         return json.dumps(_plain(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     is_few = any((table.rows["n_clusters"] < FEW_STIMULI).any() for table in report.tables)
-    return "\n".join([*map(_section, report.tables), LEGEND + (FEW_STIMULI_NOTE if is_few else "")])
+    return "\n".join([*map(_section, _told_apart(report.tables)), LEGEND + (FEW_STIMULI_NOTE if is_few else "")])
 
 
 def _plain(report: ComparisonReport) -> dict[str, Any]:
@@ -60,6 +62,20 @@ def _plain(report: ComparisonReport) -> dict[str, Any]:
         ],
         "notes": list(report.notes),
     }
+
+
+def _told_apart(tables: Sequence[ComparedTable]) -> list[ComparedTable]:
+    """Return tables whose presets name their pool of images where rows of any table have others."""
+    keys = ["dataset", "metric", "preset", "pool"]
+    records = pd.concat([table.rows[keys] for table in tables]).to_dict("records")
+    rows = iter(told_apart(cast("list[Row]", records)))
+    presets = [
+        [f"{row['preset']}{row.get('shown_pool', '')}" for _, row in zip(table.rows.index, rows, strict=False)]
+        for table in tables
+    ]
+    return [
+        replace(table, rows=table.rows.assign(preset=names)) for table, names in zip(tables, presets, strict=True)
+    ]
 
 
 def _section(table: ComparedTable) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.leaderboard import stored_units
+from bcos_eval.reports.tables.table import Row, model_names
 from bcos_eval.statistics.resampling import Floats
 from bcos_eval.store.facts import ShardFacts
 from bcos_eval.store.shards import StoredShard
@@ -79,6 +80,14 @@ def comparable_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
     for column, of in added.items():
         units[column] = units["cell"].map({cell: of(one) for cell, one in facts.items()})
     return units
+
+
+def named_apart(units: pd.DataFrame) -> pd.DataFrame:
+    """Return units whose models are called differently where their weights differ, as tables call them."""
+    keys = ["dataset", "model", "weights"]
+    names = model_names(cast("list[Row]", units[keys].drop_duplicates().to_dict("records")))
+    called = [names[key] for key in units[keys].itertuples(index=False, name=None)]
+    return units.assign(model=pd.Series(called, index=units.index, dtype=str))
 
 
 def unit_matrix(units: pd.DataFrame, contenders: Sequence[Contender]) -> UnitMatrix:

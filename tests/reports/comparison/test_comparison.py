@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -242,6 +243,50 @@ def test_scores_of_several_weights_are_refused():
         "grid_pg/p on toy has scores of 2 weights of 'm' (w1, w2); keep the results of each in a folder "
         "of its own."
     )
+
+
+def two_of_each():
+    """Two methods with two weights of a model, and on two pools of images."""
+    shards = [
+        shard(BASE + gain, method=method, weights=weights)
+        for weights, gap in (("w1", 0.1), ("w2", 0.3))
+        for method, gain in (("a", gap), ("b", 0))
+    ]
+    for models, gap in (("m:w1",), 0.2), (("m:w1", "n:w3"), 0.4):
+        for method, gain in (("a", gap), ("b", 0)):
+            one = shard(BASE + gain, method=method, weights="w1", metric="iou", rule="bcos_v2", models=models)
+            stated = {**one.facts.key, "model": {"name": "m", "weights": "w1"}}
+            address = ShardAddress(f"{one.facts.address.cell}-{len(models)}", "s")
+            shards.append(replace(one, facts=replace(one.facts, key=stated, address=address)))
+    return comparable_units(shards)
+
+
+@pytest.mark.parametrize("compare", [compare_within, lambda units: compare_named(units, "a", "b")])
+def test_weights_and_pools_are_named_where_they_vary_and_never_mixed(compare):
+    report = compare(two_of_each())
+    rows = pd.concat([table.rows for table in report.tables])
+    assert report.notes == ()
+    assert {(r.metric, r.model_a, r.pool): round(r.difference, 9) for r in rows.itertuples()} == {
+        ("grid_pg", "m [w1]", ""): 0.1,
+        ("grid_pg", "m [w2]", ""): 0.3,
+        ("iou", "m [w1]", "own"): 0.2,
+        ("iou", "m [w1]", pool_of(rows)): 0.4,
+    }
+    text = comparison_text(report, "md")
+    for name in ("m [w1]", "m [w2]", "iou/p [own] ↑", f"iou/p [{pool_of(rows)}] ↑", "grid_pg/p ↑"):
+        assert name in text
+
+
+def pool_of(rows):
+    (pool,) = set(rows["pool"]) - {"", "own"}
+    return pool
+
+
+def test_two_checkpoints_of_a_model_are_compared_by_their_weights():
+    (table,) = compare_named(two_of_each(), "m [w2]:a", "m [w1]:a").tables
+    assert table.rows["difference"].tolist() == pytest.approx([0.2], abs=1e-12)
+    with pytest.raises(InputError, match=re.escape("m [w1]")):
+        compare_named(two_of_each(), "m:a", "m:b")
 
 
 def some_results():

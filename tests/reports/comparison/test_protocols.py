@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bcos_eval.errors import InputError
@@ -131,3 +133,20 @@ def test_json_has_a_row_per_pair_and_preset(flipped):
     orders = json.loads(protocols_text(tables(flipped), "json"))["orders"]
     assert len(orders) == 6
     assert {row["fate"] for row in orders} == {"turns round", "stands"}
+
+
+def test_weights_and_pools_are_not_mixed(make):
+    """Two checkpoints under two presets, one preset on two pools of images."""
+    for weights, level in (("w1", 0.2), ("w2", 0.7)):
+        for method, preset in itertools.product(("ixg", "grad"), ("bcos_v2", "rescaled")):
+            make.units(level + NOISE, method=method, weights=weights, preset=preset)
+    units = comparable_units(Store(make.root).shards())
+    other = units[units["preset"] == "bcos_v2"]
+    other = other.assign(pool="shared", score=other["score"] + 0.1)
+    (table,) = protocol_tables(pd.concat([units.assign(pool="own"), other], ignore_index=True))
+    assert {one.model for one in table.means} == {"bcos_resnet18 [w1]", "bcos_resnet18 [w2]"}
+    for contender, means in table.means.items():
+        level = NOISE.mean() + (0.2 if "w1" in contender.model else 0.7)
+        assert {preset: mean.mean for preset, mean in means.items()} == pytest.approx(
+            {"bcos_v2 [own]": level, "bcos_v2 [shared]": level + 0.1, "rescaled": level}, abs=1e-12
+        )
