@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint slow faults catalogue docs-blocks clean
+.PHONY: run test lint slow faults catalogue docs docs-blocks clean
 
 run: $(VENV)/.installed
 	$(BIN)/bcos-eval run --model bcos_resnet50 --metric grid_pg
@@ -28,6 +28,10 @@ faults: $(VENV)/.installed-dev
 catalogue: $(VENV)/.installed
 	$(BIN)/python -m bcos_eval.cli.catalogue
 
+# The pages of docs/ as a site in build/site; a warning is an error.
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
+
 # Tables and files that README and docs/ show, made anew from results/, model cards and registries.
 docs-blocks: $(VENV)/.installed
 	$(BIN)/python docs/traced.py
@@ -44,6 +48,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

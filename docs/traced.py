@@ -89,7 +89,7 @@ def leaderboard(words: Sequence[str]) -> str:
         "method",
         *(head for name, preset in metrics for head in (f"{name}/{preset}", "chance", "n")),
     ]
-    lines = [heads, ["---", "---", *["---", "--:", "--:"] * len(metrics)]]
+    lines = [heads]
     for (model, method), group in groupby(rows, key=lambda row: (row["model"], row["method"])):
         scored = {(row["metric"], row["preset"]): row for row in group}
         cells = [cell for metric in metrics for cell in _score_cells(scored.get(metric))]
@@ -102,7 +102,7 @@ def accuracies(_words: Sequence[str]) -> str:
     paths = sorted((ROOT / "bcos_eval/models/weights").glob("*.json"))
     cards = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     datasets = list(dict.fromkeys(card["dataset"] for card in sorted(cards, key=_order_of_card)))
-    lines = [["model", *(f"`{name}`" for name in datasets), "parameters"], ["---", *["--:"] * (len(datasets) + 1)]]
+    lines = [["model", *(f"`{name}`" for name in datasets), "parameters"]]
     for model in dict.fromkeys(card["model"] for card in sorted(cards, key=_order_of_card)):
         own = {card["dataset"]: card for card in cards if card["model"] == model}
         tops = [f"{100 * own[name]['val_top1']:.1f} %" if name in own else "" for name in datasets]
@@ -115,11 +115,83 @@ def file(words: Sequence[str]) -> str:
     return f"```python\n{(ROOT / words[0]).read_text(encoding='utf-8').strip()}\n```\n"
 
 
+def metric(words: Sequence[str]) -> str:
+    """Return the presets of metrics with what they state at their registration: `NAME NAME …`."""
+    lines = [["preset", "better", "chance level", "stimulus", "images", "parameters", "source"]]
+    for name in words:
+        own = [entry for entry in _catalogue("metrics") if entry["name"].startswith(f"{name}/")]
+        for entry in sorted(own, key=lambda entry: (not entry["recommended"], entry["name"])):
+            params = ", ".join(f"{key}={value}" for key, value in entry["params"].items())
+            chance = {None: "none", "area": "the region's share", "model": "measured"}.get(
+                entry["chance"], str(entry["chance"])
+            )
+            shown = f"**`{entry['name']}`**" if entry["recommended"] else f"`{entry['name']}`"
+            source = "; ".join(filter(None, (entry["source"], entry["note"])))
+            lines.append([shown, entry["direction"], chance, entry["stimulus"], entry["images"], params, source])
+    return _table(lines)
+
+
+def published_weights(_words: Sequence[str]) -> str:
+    """Return the official files of the B-cos models: name, digest, published accuracy."""
+    lines = [["model", "file", "SHA-256 begins", "published top-1"]]
+    for entry in _catalogue("models"):
+        for own in entry["weights"]:
+            if own["dataset"] == "imagenet" and "B-cos-v2" in own["from"]:
+                name = own["from"].rpartition("/")[2]
+                lines.append(
+                    [
+                        f"`{entry['name']}`",
+                        f"`{name}`",
+                        f"`{own['sha256_prefix']}`",
+                        f"{own['top1_percent']:.2f} %",
+                    ]
+                )
+    return _table(lines)
+
+
+def bench(words: Sequence[str]) -> str:
+    """Return medians of a benchmark: `FILE explainers|perturbation|variants`."""
+    path, suite = words
+    rows = json.loads((ROOT / path).read_text(encoding="utf-8"))[suite]
+    return _table([_bench_heads(suite), *(_bench_cells(row, suite) for row in rows)])
+
+
 BLOCKS: Mapping[str, Callable[[Sequence[str]], str]] = {
     "leaderboard": leaderboard,
     "accuracies": accuracies,
     "file": file,
+    "metric": metric,
+    "published_weights": published_weights,
+    "bench": bench,
 }
+
+
+def _catalogue(kind: str) -> list[dict[str, Any]]:
+    return json.loads((ROOT / "bcos_eval/cli/catalogue.json").read_text(encoding="utf-8"))[kind]
+
+
+_BENCH_FIRST = {
+    "explainers": ("explainer", "model", "alternative"),
+    "perturbation": ("metric", "model", "alternative"),
+    "variants": ("explainer", "model", "variant"),
+}
+
+
+def _bench_heads(suite: str) -> list[str]:
+    ours, theirs = ("variant s", "default s") if suite == "variants" else ("ours s", "theirs s")
+    last = [] if suite == "variants" else ["bare network"]
+    return [*_BENCH_FIRST[suite], "setting", theirs, ours, "ratio", "difference", *last]
+
+
+def _bench_cells(row: Mapping[str, Any], suite: str) -> list[str]:
+    theirs, ours = ("default", "variant") if suite == "variants" else ("alternative", "ours")
+    extrapolated = " \\*" if row.get("n_measured", 0) < row.get("n_targets", 0) else ""
+    names = [f"`{row[key]}`" if key != "alternative" else row[key] + extrapolated for key in _BENCH_FIRST[suite]]
+    setting = ", ".join(f"{key}={value}" for key, value in row.get("params", {}).items())
+    seconds = [f"{statistics.median(row[f'{side}_seconds']):.3g}" for side in (theirs, ours)]
+    # Medians of their own: noise may bring the part above the whole.
+    bare = [] if suite == "variants" else [f"{min(row['bare_share'], 1):.0%}"]
+    return [*names, setting, *seconds, f"{row['ratio']:.2f}×", f"{row['max_difference']:.0e}", *bare]
 
 
 def _order_of_card(card: Mapping[str, Any]) -> tuple[int, str, bool]:
@@ -140,7 +212,13 @@ def _score_cells(row: Row | None) -> list[str]:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    """Return a table, its first line the headings; columns of numbers are aligned to the right."""
+    is_number = [
+        all(re.fullmatch(r"[-\d.,]*( ?[%M×]|e-\d+)?", cell) for cell in column)
+        for column in zip(*lines[1:], strict=True)
+    ]
+    rule = ["--:" if right else "---" for right in is_number]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (lines[0], rule, *lines[1:]))
 
 
 def _rows(path: str) -> list[dict[str, str]]:

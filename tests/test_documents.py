@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from bcos_eval.contract import plugins
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,3 +84,61 @@ def test_a_wrong_number_or_address_is_told(table, text, problem):
 def test_results_without_a_file_are_found_and_may_say_why():
     text = "0.123 and 0.669<!-- = t.csv model=a: mean -->, 64.6 %.\n\n0.5 of 0.875 <!-- not stored: by hand -->"
     assert traced.untraced_results(text) == ["0.123", "64.6 %"]
+
+
+@pytest.mark.parametrize("kind", ["methods", "metrics", "datasets"])
+def test_the_front_page_names_everything_that_is_registered(kind):
+    catalogue = json.loads((ROOT / "bcos_eval/cli/catalogue.json").read_text(encoding="utf-8"))
+    named = set(re.findall(r"`([^`\n]+)`", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {entry["name"].partition("/")[0] for entry in catalogue[kind]} - named == set()
+
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINKING = [*traced.documents(), ROOT / "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_to_files(page):
+    links = [link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8"))]
+    relative = [link for link in links if link and "://" not in link]
+    assert [link for link in relative if not (page.parent / link).exists()] == []
+
+
+def test_the_site_has_every_page_and_every_page_exists():
+    """Read without a YAML library: the navigation is the last part of the file, one page a line."""
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    named = re.findall(r"^ +- .+: (\S+\.md)$", navigation, flags=re.MULTILINE)
+    assert len(named) == len(navigation.splitlines())
+    assert sorted(named) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    if importlib.util.find_spec("material") is None:
+        pytest.skip("mkdocs-material is not installed; pip install -e '.[docs]'")
+    command = (sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site")
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "site" / "metrics" / "index.html").exists()
+
+
+def cards():
+    """What is said by hand of each metric, by name: the part of `docs/metrics.md` whose heading has it."""
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for heading, said in re.findall(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", text, flags=re.MULTILINE | re.DOTALL):
+        for name in re.findall(r"`(\w+)`", heading):
+            yield name, said
+
+
+def test_every_metric_has_one_card_and_no_other_has():
+    registered = {info.name for info in (metric.info for metric in plugins.metrics().values())}
+    assert sorted(name for name, _ in cards()) == sorted(registered)
+
+
+@pytest.mark.parametrize(("name", "said"), [*cards()], ids=[name for name, _ in cards()])
+def test_a_card_says_what_is_measured_where_it_is_weak_and_what_it_is_not_for(name, said):
+    by_hand = traced.BLOCK.sub("", said)
+    parts = re.findall(r"^- \*\*(Measures|Weak:|Not for)\*\* (.*?)(?=^- |\Z)", by_hand, re.MULTILINE | re.DOTALL)
+    assert [part for part, _ in parts] == ["Measures", "Weak:", "Not for"]
+    assert min(len(sentence) for _, sentence in parts) > 40
+    assert any(block[1] == "metric" and name in block[2].split() for block in traced.BLOCK.findall(said))

@@ -12,13 +12,20 @@ from torch import nn
 import bcos_eval
 from bcos_eval.cli.main import bcos_eval as command_line
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PYTHON_PAGES = [ROOT / "README.md", ROOT / "docs" / "tour.md"]
+
+
+def blocks(page):
+    """Language and text of every block of code; files that are shown whole have tests of their own."""
+    text = re.sub(r"<!-- generated: file .*?<!-- end", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def commands():
-    """Every command of the README, in one line each, without what is said of it."""
-    for language, block in BLOCKS:
+    """Every command of the pages, in one line each, without what is said of it."""
+    for language, block in (block for page in PAGES for block in blocks(page)):
         if language in ("", "sh", "bash", "console"):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
@@ -41,7 +48,8 @@ def reds(model, images, targets):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_the_lines_of_python_run_as_they_stand(monkeypatch):
+@pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.name)
+def test_the_lines_of_python_run_as_they_stand(page, monkeypatch):
     evaluate = bcos_eval.evaluate
     monkeypatch.setattr(
         bcos_eval, "evaluate", lambda *given, **named: evaluate(*given, **named | {"n_samples": 2})
@@ -56,15 +64,19 @@ def test_the_lines_of_python_run_as_they_stand(monkeypatch):
         "my_metric": spread,
         "my_explainer": reds,
     }
-    for code in (block for language, block in BLOCKS if language == "python"):
-        exec(compile(code, "README.md", "exec"), names)
+    for code in (block for language, block in blocks(page) if language == "python"):
+        exec(compile(code, page.name, "exec"), names)
     assert names["maps"].shape == (1, 2, 64, 64)
     assert not names["table"].empty
 
 
+def test_python_stands_on_pages_that_are_run():
+    assert [page for page in PAGES if any(language == "python" for language, _ in blocks(page))] == PYTHON_PAGES
+
+
 @pytest.mark.parametrize("words", [*commands()], ids=" ".join)
 def test_the_options_of_every_command_exist(words):
-    """The parser alone: files and folders that the README makes up are not there."""
+    """The parser alone: files and folders that the pages make up are not there."""
     command = command_line.get_command(None, words[0])
     assert command is not None
     options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
@@ -73,7 +85,9 @@ def test_the_options_of_every_command_exist(words):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [words for words in commands() if words[0] == "run" and "PATH" not in str(words)], ids=" ".join
+    "words",
+    [words for words in commands() if words[0] == "run" and not re.search(r"PATH|\.py:", str(words))],
+    ids=" ".join,
 )
 def test_the_plans_of_runs_on_embedded_data_can_be_made(words, tmp_path):
     found = CliRunner().invoke(command_line, [*words, "--dry-run", "--out", str(tmp_path)])
