@@ -30,24 +30,30 @@ _EPS = 1e-6
 # Share of the logit's difference to the reference that DeepLIFT's sum may miss.
 _SUM_TOLERANCE = 0.1
 
+_POOL_CALLS = frozenset({F.max_pool2d, torch.max_pool2d})
+_POOL_ARGUMENTS = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
 _RELU_CALLS = frozenset({torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu})
 _ALWAYS_IN_PLACE = frozenset({torch.relu_, Tensor.relu_})
 _COMPILED = ("CompiledFunction", "DifferentiableGraph")
 
 
 Rule = Callable[[Tensor], Tensor]
+# From the input of a max pooling and the places of its maxima, in the flattened picture, to its output.
+PoolRule = Callable[[Tensor, Tensor], Tensor]
 
 
 class EveryReLU(TorchFunctionMode):
-    """Replaces the ReLUs of the forward passes inside the block.
+    """Replaces the ReLUs, and if asked the max poolings, of the forward passes inside the block.
 
     Args:
         rule: Maps the input of a ReLU to what takes the place of its output; called in the order of the pass.
+        pool_rule: The same for max pooling.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, pool_rule: PoolRule | None = None) -> None:
         super().__init__()
         self._rule = rule
+        self._pool_rule = pool_rule
 
     def __torch_function__(
         self,
@@ -58,6 +64,11 @@ class EveryReLU(TorchFunctionMode):
     ) -> object:
         """Call a function of torch, or the rule instead of a ReLU."""
         named = kwargs or {}
+        if func in _POOL_CALLS and self._pool_rule is not None:
+            stated: dict[str, Any] = {**dict(zip(_POOL_ARGUMENTS, args, strict=False)), **named}
+            stated.pop("return_indices", None)  # False: the calls that return them have another name
+            places = F.max_pool2d_with_indices(**stated)[1]
+            return self._pool_rule(stated["input"], places)
         if func not in _RELU_CALLS:
             return func(*args, **named)
         x = cast("Tensor", args[0] if args else named["input"])
@@ -213,10 +224,10 @@ def guided_grad_cam(model: Network, images: Tensor, targets: Tensor, *, layer: s
 def deep_lift(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return DeepLIFT contributions against the encoded zero, summed over channels, `(B, K, H, W)`.
 
-    ReLUs pass the slope of their chord between reference and image, everything else its plain gradient. The maps
-    sum to the logit minus the logit of the encoded zero if nothing else is non-linear but max pooling over windows
-    in which the reference is constant (such as a ResNet's stem). The reference and the images each take one
-    forward pass for all targets.
+    ReLUs pass the slope of their chord between reference and image. Max pooling passes a rise of its output to
+    the place of the image's maximum, a fall to that of the reference's, as a share of that place's change. All
+    else passes its plain gradient. The maps sum to the logit minus the logit of the encoded zero if nothing else
+    is non-linear. The reference and the images each take one forward pass for all targets.
 
     Raises:
         IncompatibleError: If not every ReLU can be seen, or if the maps miss that sum by more than a tenth because
@@ -224,28 +235,52 @@ def deep_lift(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """
     encoded = model.encode(images)
     inputs: list[Tensor] = []
+    pooled: list[tuple[Tensor, Tensor]] = []
 
     def record(x: Tensor) -> Tensor:
         inputs.append(x.clone())
         return x.relu()
 
-    with torch.no_grad(), EveryReLU(record):
+    def record_pool(x: Tensor, places: Tensor) -> Tensor:
+        pooled.append((x.clone(), places))
+        return _at(x, places)
+
+    with torch.no_grad(), EveryReLU(record, record_pool):
         reference = model(torch.zeros_like(encoded[:1]))
-    references = iter(inputs)
+    references, pooled_references = iter(inputs), iter(pooled)
 
     def rescaled(x: Tensor) -> Tensor:
         chord = _relu_slope(x.detach(), next(references)) * x
         # The value of the ReLU with the gradient of its chord.
         return x.detach().relu() + (chord - chord.detach())
 
+    def rescaled_pool(x: Tensor, places: Tensor) -> Tensor:
+        before, places_before = next(pooled_references)
+        before, places_before = before.expand_as(x), places_before.expand_as(places)
+        maxima, maxima_before = _at(x, places), _at(before, places_before)
+        rise = maxima.detach() - maxima_before
+        # There the input changes by at least as much as the maximum does, in the same direction. Of equal maxima
+        # of the reference, as in a constant window, the image's decides.
+        is_at_maximum = (rise >= 0) | (_at(before, places) == maxima_before)
+        decisive = torch.where(is_at_maximum, places, places_before)
+        value = _at(x, decisive)
+        change = value.detach() - _at(before, decisive)
+        chord = torch.where(change == 0, 1, rise / change.masked_fill(change == 0, 1)) * value
+        return maxima.detach() + (chord - chord.detach())
+
     x = encoded.detach().requires_grad_()
-    with EveryReLU(rescaled):
+    with EveryReLU(rescaled, rescaled_pool):
         logits = model(x)
     _require_all_seen(model, logits, ())
     multipliers = gradients_by_target(logits, x, targets)
     maps = stack_targets(((encoded * by_input).sum(1) for by_input in multipliers), images)
     _check_sum(model, maps, (logits - reference).detach().gather(1, targets))
     return maps
+
+
+def _at(x: Tensor, places: Tensor) -> Tensor:
+    """Values of `x` `(B, C, H, W)` at places of its flattened pictures, in the shape of the places."""
+    return x.flatten(2).gather(2, places.flatten(2)).reshape(places.shape)
 
 
 def _relu_slope(x: Tensor, reference: Tensor) -> Tensor:
