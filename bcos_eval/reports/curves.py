@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 # A band of more points looks the same, and each takes an interval.
 _MOST_BAND_POINTS = 33
+# Of metrics that are not registered here: the user's own, and presets of earlier versions.
+_UNKNOWN_AXES = CurveAxes("step", "stored value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def mean_curves(results: Results) -> list[MeanCurve]:
 
 
 def _axes_of(shard: StoredShard, axes: Mapping[str, CurveAxes | None]) -> CurveAxes | None:
-    return axes.get(f"{shard.facts.metric.name}/{shard.facts.metric.preset}")
+    """Return what the curves of a shard show; None where its metric says that they are none."""
+    return axes.get(f"{shard.facts.metric.name}/{shard.facts.metric.preset}", _UNKNOWN_AXES)
 
 
 def _curves_of(shard: StoredShard, rows: pd.DataFrame, axes: CurveAxes) -> Iterator[MeanCurve]:

@@ -56,13 +56,14 @@ def run(call, tmp_path):
     return runner
 
 
-def test_run_prints_the_rows_and_where_they_lie(run, tmp_path):
+def test_run_prints_the_rows_and_where_they_lie(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("bcos_eval.engine.progress._LOG_INTERVAL", 0)  # no terminal: a line now and then
     code, out, err = run("--model", "bcos_toy", "--metric", "energy_pg,pointing_game", "--method", "bcos,ixg")
     assert code == 0
     rows = [line for line in out.splitlines() if line.startswith("| toy")]
     assert len(rows) == 4
     assert out.splitlines()[-1] == f"leaderboard: {tmp_path}/out/leaderboard.csv"
-    assert "explained: 100%" in err
+    assert re.search(r"^explained: (\d+) of \1 stimuli, \d s passed$", err, re.MULTILINE)
     assert len(pd.read_csv(tmp_path / "out" / "leaderboard.csv")) == 4
 
 

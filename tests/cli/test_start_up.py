@@ -54,7 +54,7 @@ RUN = ("run", "--model", "bcos_resnet18", "--metric", "grid_pg")
         (("run", "--model", "bcos_resnet5", "--metric", "grid_pg"), "unknown model 'bcos_resnet5'; did you mean"),
         ((*RUN, "--method", "gradcma"), "unknown method 'gradcma'; did you mean gradcam or"),
         ((*RUN, "--metric", "grid_gp"), "unknown metric 'grid_gp'; did you mean grid_pg or"),
-        ((*RUN, "--dataset", "shape"), "unknown dataset 'shape'; did you mean shapes?"),
+        ((*RUN, "--dataset", "shape"), "unknown dataset 'shape'; did you mean shapes"),
         (("explain", "a.png", "--model", "resnet81", "--out", "b.png"), "unknown model 'resnet81'; did you mean"),
         (("train", "--model", "resnet81"), "unknown model 'resnet81'; did you mean"),
         (("bench", "--method", "limes"), "unknown method 'limes'; did you mean lime?"),

@@ -158,8 +158,8 @@ def test_shards_know_their_methods_without_reading_labels(old_store):
 
 
 def test_all_figures_are_drawn(old_store, tmp_path):
-    names = {path.stem.partition("-")[0] for path in draw(old_store, [], tmp_path / "figures")}
-    assert names == {"localisation", "qualitative", "perturbation", "agreement", "aggatt"}
+    names = {path.stem.partition("-")[0] for path in draw([old_store], [], tmp_path / "figures")}
+    assert names == {"localisation", "qualitative", "perturbation", "agreement", "aggatt", "cost_quality"}
 
 
 def test_methods_are_compared(old_store, call):

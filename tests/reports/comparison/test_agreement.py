@@ -13,7 +13,7 @@ from bcos_eval.reports.comparison.agreement import agreement_text, agreements, s
 from bcos_eval.reports.figures.agreement import agreement_pages
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.style import figure_style
-from bcos_eval.store.shards import Store
+from bcos_eval.reports.results import load_results
 
 RNG = np.random.default_rng(0)
 METHODS = ["bcos", "ixg", "grad", "lime", "random"]
@@ -131,7 +131,7 @@ def test_the_figure_writes_each_correlation_into_its_cell(make):
         for method, mean in zip(METHODS, means, strict=False):
             make.units([mean] * 4, method=method, metric=metric)
     with figure_style():
-        (page,) = agreement_pages(Store(make.root))
+        (page,) = agreement_pages(load_results(make.root))
         page.figure.draw_without_rendering()
     assert page.name == "agreement-shapes-bcos_resnet18"
     axes = page.figure.axes[0]
@@ -146,4 +146,4 @@ def test_the_figure_needs_three_methods(make):
     with pytest.raises(
         MissingDataError, match=r"^figure 'agreement': in '.*' no two metrics were run with 3 methods"
     ):
-        agreement_pages(Store(make.root))
+        agreement_pages(load_results(make.root))
