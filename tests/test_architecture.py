@@ -124,11 +124,13 @@ def test_the_public_names_exist_and_are_all_there_is():
 
     assert sorted(bcos_eval.__all__) == [
         "Evaluation",
+        "Results",
         "__version__",
         "bcosify",
         "evaluate",
         "explain",
         "load_model",
+        "load_results",
     ]
     assert all(getattr(bcos_eval, name) is not None for name in bcos_eval.__all__)
     with pytest.raises(AttributeError, match=r"^module 'bcos_eval' has no attribute 'evaluat'$"):
