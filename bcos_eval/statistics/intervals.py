@@ -35,8 +35,12 @@ Coverage of nominal 95 % intervals (10,000 samples, standard error .2 %; `tests/
     ====================  =====  ======  ======  =======
 
 Below eight clusters skewed scores do not reach 93 %, and no interval is returned (hits have one from two on).
-Much heavier tails are beyond this: log-normal means with σ = 1.5 are covered by 92 %, with σ = 2 by 81 to 90 %,
-those of a Pareto distribution without a variance by 86 %.
+Much heavier tails are beyond this: log-normal means with σ = 1.5 are covered by 90 to 93 %, with σ = 2 by 80 to
+90 %, those of a Pareto distribution without a variance by 86 %. Leaving out the intervals of samples that look
+heavy-tailed does not mend it: what misses the mean are the samples in which the tail does not show. Of eight
+criteria tried (skewness, share of the largest deviation, ratios of quantiles, of mean to median, of standard to
+median deviation, spread of logarithms, …), each set to refuse 10 % of the log-normal samples with σ = 1, none gets
+the intervals that are left at σ = 1.5 above 90 % with 10, 30 or 100 clusters.
 """
 
 from __future__ import annotations

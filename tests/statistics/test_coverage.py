@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from scipy.stats import skew
 
 from bcos_eval.statistics.intervals import clustered_mean, mean_interval, zero_mean_p
 
@@ -99,6 +100,24 @@ def test_intervals_cover_93_percent(kind, n_clusters):
 @pytest.mark.parametrize("balanced", [False, True])
 def test_intervals_of_means_over_classes_cover_93_percent(n_images, balanced):
     assert class_coverage(n_images, 10_000, balanced=balanced) >= 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sigma", "least"), [(1.5, 0.90), (2.0, 0.79)])
+@pytest.mark.parametrize("n_clusters", [10, 30, 100])
+def test_heavy_tails_are_missed_by_the_samples_that_do_not_show_them(sigma, least, n_clusters):
+    """No criterion on the skewness of a sample can keep the intervals that hold: it would refuse those."""
+    rng = np.random.default_rng(n_clusters)
+    mean, held, skewness = np.exp(sigma**2 / 2), [], []
+    for _ in range(4000):
+        scores = rng.lognormal(0, sigma, n_clusters)
+        low, high = mean_interval(scores, np.arange(n_clusters))
+        held.append(low <= mean <= high)
+        skewness.append(skew(scores))
+    is_tame = np.array(skewness) < np.median(skewness)
+    of_tame, of_wild = np.mean(np.array(held)[is_tame]), np.mean(np.array(held)[~is_tame])
+    assert np.mean(held) >= least - 2 * 0.006
+    assert of_tame < min(0.90, of_wild - 0.03)
 
 
 # Differences of mean 0, `(n,)`.
