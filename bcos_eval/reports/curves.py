@@ -22,8 +22,6 @@ Floats = NDArray[np.float64]
 
 # A band of more points looks the same, and each takes an interval.
 _MOST_BAND_POINTS = 33
-# Of metrics that are not registered here: the user's own, and presets of earlier versions.
-_UNKNOWN_AXES = CurveAxes("step", "stored value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +100,13 @@ def mean_curves(results: Results) -> list[MeanCurve]:
 
 
 def _axes_of(shard: StoredShard, axes: Mapping[str, CurveAxes | None]) -> CurveAxes | None:
-    """Return what the curves of a shard show; None where its metric says that they are none."""
-    return axes.get(f"{shard.facts.metric.name}/{shard.facts.metric.preset}", _UNKNOWN_AXES)
+    """Return what the curves of a shard show; None where its metric says that they are none, or is unknown."""
+    name, preset = shard.facts.metric.name, shard.facts.metric.preset
+    if f"{name}/{preset}" in axes:
+        return axes[f"{name}/{preset}"]
+    # A preset of an earlier version: the same metric's other presets walk along the same thing.
+    others = (shown for key, shown in axes.items() if key.startswith(f"{name}/") and shown is not None)
+    return next(others, None)
 
 
 def _curves_of(shard: StoredShard, rows: pd.DataFrame, axes: CurveAxes) -> Iterator[MeanCurve]:
