@@ -103,7 +103,7 @@ def _cut_before_classifier(network: fx.GraphModule) -> tuple[int, list[nn.Module
     Raises:
         InputError: If the graph does not end in global pooling and a plain sequence of modules.
     """
-    output = next(reversed(network.graph.nodes))
+    output = [*network.graph.nodes][-1]  # reversed nodes are no iterator in every version of PyTorch
     side = 0
     modules: list[nn.Module] = []
     cut: list[fx.Node] = []
