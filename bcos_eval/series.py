@@ -13,10 +13,10 @@ from typing import Any
 from bcos_eval.evaluation import evaluate
 from bcos_eval.models.form import BcosForm
 from bcos_eval.models.weights_file import card_of
+from bcos_eval.reports.figures.ablations import TABLE_NAME
 from bcos_eval.store.atomic_write import write_text
 from bcos_eval.training import Recipe, TrainingRequest, train, weights_path
 
-TABLE_NAME = "scores.csv"
 _METHOD = "bcos"
 # Columns of the table by columns of a leaderboard.
 _COPIED = {"mean": "mean", "low": "ci_low", "high": "ci_high", "n": "n"}

@@ -60,7 +60,7 @@ class BcosForm:
         """Refuse values that no network can have."""
         if isinstance(self.b, bool) or not isinstance(self.b, int | float) or not 1 <= self.b < math.inf:
             raise InputError(f"exponent B = {self.b!r} cannot be; give a number of 1 or more")
-        if self.norm not in NORMS:
+        if not isinstance(self.norm, str) or self.norm not in NORMS:
             raise unknown_name("norm", str(self.norm), NORMS)
         if not isinstance(self.max_out, int) or not 1 <= self.max_out <= LARGEST_MAX_OUT:
             raise InputError(

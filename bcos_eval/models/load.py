@@ -142,8 +142,7 @@ def _class_names(dataset: str) -> tuple[str, ...]:
 
 def _from_file(info: ModelInfo, path: Path) -> Classifier:
     state, identity = read_weights(path)
-    form = _stated_form(identity, path)
-    info = converted_model(info.name, form) or info
+    info, form = _in_stated_form(info, identity, path)
     variant: Variant = identity.get("variant", "imagenet")
     rows = _classifier_rows(info, state)
     if rows is not None and identity.get("num_classes", rows) != rows:
@@ -153,7 +152,7 @@ def _from_file(info: ModelInfo, path: Path) -> Classifier:
     # Never the number that the file states: it costs nothing to state a billion.
     model = info.build(variant, IMAGENET_CLASSES if rows is None else rows)
     model.name = info.name
-    if not isinstance(info.build, ConvertedNetwork):
+    if info.is_bcos and not isinstance(info.build, ConvertedNetwork):  # which is built in its form
         give_form(model, form)
     load_strictly(model, state, path)
     if "class_names" in identity:
@@ -167,9 +166,11 @@ def _from_file(info: ModelInfo, path: Path) -> Classifier:
     return model
 
 
-def _stated_form(identity: dict[str, Any], path: Path) -> BcosForm:
+def _in_stated_form(info: ModelInfo, identity: dict[str, Any], path: Path) -> tuple[ModelInfo, BcosForm]:
+    """Return the form that a weights file states, and what builds a converted network in it."""
     try:
-        return BcosForm.stated(identity.get("conversion"))
+        form = BcosForm.stated(identity.get("conversion"))
+        return converted_model(info.name, form) or info, form
     except InputError as error:
         raise InputError(f"{path} states a form that is none ({error}); fetch it again") from error
 

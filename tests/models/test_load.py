@@ -378,3 +378,30 @@ def test_every_model_is_built_in_ten_seconds_within_three_times_its_size(name: s
     grown, size, seconds = map(float, out.split())
     assert grown <= 3 * size
     assert seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("bcos_resnet18", {"b": "2"}),
+        ("bcos_resnet18", {"norm": ["layer"]}),
+        ("bcos_resnet18", {"max_out": 10**9}),
+        ("bcos:resnet18", {"max_out": 2}),
+    ],
+)
+def test_files_that_state_an_impossible_form_are_named(tmp_path, name, form):
+    model = small_model()
+    path = tmp_path / "w.safetensors"
+    save_weights(model, path, {**card(model), "model": name, "conversion": form})
+    with pytest.raises(InputError) as caught:
+        load_model(name, weights=path)
+    assert str(caught.value).startswith(f"{path} states a form that is none (")
+    assert str(caught.value).endswith("; fetch it again")
+
+
+def test_a_standard_network_has_no_form(tmp_path):
+    model = model_info("resnet18").build("small", 5)
+    path = tmp_path / "w.safetensors"
+    identity = {"model": "resnet18", "variant": "small", "num_classes": 5, "conversion": {"max_out": 2}}
+    save_weights(model, path, identity)
+    assert load_model("resnet18", weights=path).num_classes == 5
