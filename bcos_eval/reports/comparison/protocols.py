@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bcos_eval.errors import InputError
-from bcos_eval.reports.tables.table import ARROWS, FEW_STIMULI, UNKNOWN, csv_text, markdown, number
+from bcos_eval.reports.tables.table import ARROWS, FEW_STIMULI, UNKNOWN, csv_text, json_text, markdown, number
 from bcos_eval.statistics.intervals import mean_interval
 from bcos_eval.statistics.resampling import CONFIDENCE, Floats, grouped_mean
 
@@ -231,11 +230,7 @@ def protocols_text(tables: Sequence[ProtocolTable], style: Literal["md", "csv", 
     if style == "csv":
         return csv_text(rows, list(rows[0]) if rows else [])
     if style == "json":
-        kept = [
-            {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-            for row in rows
-        ]
-        return json.dumps({"orders": kept}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json_text("orders", rows)
     return "\n".join([*map(_section, tables), _LEGEND])
 
 

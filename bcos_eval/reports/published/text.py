@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from bcos_eval.reports.tables.table import UNKNOWN, csv_text, markdown, number
+from bcos_eval.reports.tables.table import UNKNOWN, csv_text, json_text, markdown, number
 
 from .check import Answer
 
@@ -34,11 +33,7 @@ def check_text(answers: Sequence[Answer], style: CheckFormat, *, with_missing: b
     if style == "csv":
         return csv_text(rows, list(rows[0]) if rows else [])
     if style == "json":
-        kept = [
-            {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-            for row in rows
-        ]
-        return json.dumps({"values": kept}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json_text("values", rows)
     shown = [answer for answer in answers if with_missing or answer.measurement is not None]
     counts = Counter(answer.verdict for answer in answers)
     total = ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts))

@@ -27,7 +27,7 @@ from bcos_eval.store.shards import Store
 
 from . import leaderboard
 from .leaderboard import current_shards, damaged_notes, leaderboard_rows, older_note, summary
-from .table import LABEL_COLUMNS, LEADERBOARD_COLUMNS, Row, csv_text
+from .table import LABEL_COLUMNS, LEADERBOARD_COLUMNS, Row, csv_text, json_value
 
 LEADERBOARD_NAME = "leaderboard.csv"
 _CACHE = Path("cache", "leaderboard.json")
@@ -162,18 +162,13 @@ def _read_cache(root: Path) -> dict[str, Any]:
 
 def _write_cache(root: Path, cells: Mapping[str, Any]) -> None:
     plain = {
-        cell: {**kept, "row": kept["row"] and {key: _plain(value) for key, value in kept["row"].items()}}
+        cell: {**kept, "row": kept["row"] and {key: json_value(value) for key, value in kept["row"].items()}}
         for cell, kept in cells.items()
     }
     try:
         write_bytes(root / _CACHE, sealed_json({"cells": plain}))
     except InputError:
         return  # a folder that may only be read is read without a cache
-
-
-def _plain(value: object) -> object:
-    # NaN is not JSON.
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _known(value: object) -> object:

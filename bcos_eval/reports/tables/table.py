@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -123,6 +124,17 @@ def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
     writer.writerow(columns)
     writer.writerows([_csv_value(row[column]) for column in columns] for row in rows)
     return stream.getvalue()
+
+
+def json_text(name: str, rows: Sequence[Row]) -> str:
+    """Return rows as a JSON object with one list of this name; undefined numbers are null."""
+    kept = [{key: json_value(value) for key, value in row.items()} for row in rows]
+    return json.dumps({name: kept}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def json_value(value: object) -> object:
+    """Return a value as JSON can hold it: an undefined number is null."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _csv_value(value: object) -> object:
