@@ -22,29 +22,46 @@ _LOG_INTERVAL = 10.0
 class Bar:
     """How far a piece of work has come: a bar on a terminal, else a line now and then.
 
-    The time that is left is what the rest takes at the mean speed so far, of all workers together.
+    The time that is left is what the rest takes at the mean speed so far, of all workers together. Work that is
+    found to be needed on the way takes the bar's place until it is done, and none of its time.
 
     Args:
         description: What is done.
-        total: How much of it.
+        total: How much of it; 0 where that is found out later.
         unit: Of what.
         quiet: Whether nothing is shown.
+        outer: The bar whose place is taken.
     """
 
-    def __init__(self, description: str, total: int, unit: str, *, quiet: bool) -> None:
+    def __init__(self, description: str, total: int, unit: str, *, quiet: bool, outer: Bar | None = None) -> None:
+        self._description, self._total, self._unit, self._quiet = description, total, unit, quiet
         self._shown: tqdm[NoReturn] | None = None
-        if not quiet and sys.stderr.isatty():
+        self._outer = outer
+        self._n, self._opened = 0, time.monotonic()
+        self._said_n: int | None = None
+        self._started = self._said = self._opened
+        if outer is not None and outer._shown is not None:
+            outer._shown.clear()
+        self._show()
+
+    def _show(self) -> None:
+        if self._total and not self._quiet and sys.stderr.isatty():
             self._shown = tqdm(
-                total=total,
-                desc=description,
-                unit=unit,
+                total=self._total,
+                desc=self._description,
+                unit=self._unit,
                 file=sys.stderr,
                 mininterval=_INTERVAL,
                 smoothing=0,
+                position=0,
+                leave=self._outer is None,
             )
-        self._description, self._total, self._unit, self._quiet = description, total, unit, quiet
-        self._n, self._started = 0, time.monotonic()
-        self._said = self._started
+
+    def expect(self, n: int) -> None:
+        """Begin, now that it is known how much there is to do."""
+        self._total = n
+        self._started = self._said = time.monotonic()
+        self._show()
 
     def advance(self, n: int) -> None:
         """So much more is done; less if it is negative, since a worker was lost."""
@@ -62,14 +79,24 @@ class Bar:
             self._shown.refresh()
 
     def close(self) -> None:
-        """Show where it ended."""
+        """Show where it ended; the bar whose place it took goes on."""
         if self._shown is not None:
             self._shown.close()
-        elif self._said > self._started:  # who saw it on its way sees its end, too
+        elif self._said_n not in (None, self._n):  # who saw it on its way sees its end, too
             self._say()
+        if self._outer is not None:
+            self._outer._go_on(time.monotonic() - self._opened)
+
+    def _go_on(self, paused: float) -> None:
+        self._started += paused
+        self._said += paused
+        if self._shown is not None:
+            self._shown.start_t += paused
+            self._shown.last_print_t += paused  # never before its start
+            self._shown.refresh()
 
     def _say(self) -> None:
-        self._said = time.monotonic()
+        self._said, self._said_n = time.monotonic(), self._n
         if self._quiet:
             return
         passed = self._said - self._started
@@ -103,12 +130,14 @@ class Progress:
         verbose: Whether each task is told of.
         notes: All notes so far, each once.
         log: A file that everything is added to, with the time.
+        open_bar: The bar on show.
     """
 
     quiet: bool = False
     verbose: bool = False
     notes: list[str] = field(default_factory=list)
     log: Path | None = None
+    open_bar: Bar | None = None
 
     def note(self, text: str) -> None:
         """Say something that the reader of the results must know; the same thing is said once."""
@@ -126,12 +155,14 @@ class Progress:
 
     @contextmanager
     def bar(self, description: str, total: int, unit: str) -> Iterator[Bar]:
-        """Show a bar while the block runs; yields what moves it on."""
-        bar = Bar(description, total, unit, quiet=self.quiet)
+        """Show a bar while the block runs, in the place of an open one; yields what moves it on."""
+        outer = self.open_bar
+        bar = self.open_bar = Bar(description, total, unit, quiet=self.quiet, outer=outer)
         try:
             yield bar
         finally:
             bar.close()
+            self.open_bar = outer
 
     def _write(self, text: str, *, is_shown: bool) -> None:
         if is_shown:

@@ -33,7 +33,7 @@ from .cost import cost_lines
 from .executors import execute, require_executor
 from .failures import LOG_NAME, require_time_limit
 from .plan import Cell, Plan, Task, make_plan
-from .progress import RUN_LOG_NAME, Progress
+from .progress import RUN_LOG_NAME, Bar, Progress
 from .request import RunRequest, resolve
 from .run_context import RunContext
 from .stopping import compute_until, look_size, require_stoppable
@@ -108,12 +108,12 @@ def run(
         require_stoppable(choices.metrics, request.until)
     elif request.share.count > 1:
         progress.note(f"this run computes share {request.share} of the work; others must compute the rest.")
-    with reference_precision():
+    with reference_precision(), progress.bar("explained", 0, "stimuli") as bar:
         plan = make_plan(context, choices, store)
         _say_regions(context, plan)
         record = _record(context, plan)
         with _recorded(record, root, progress), context.resources:
-            cells = _compute(context, plan, store)
+            cells = _compute(context, plan, store, bar)
             record.planned = _n_units(cells)
             addresses = tuple(shard.address for cell in cells for shard in cell.shards())
             _note_skipped_images(context, store, addresses, record)
@@ -175,7 +175,7 @@ def _say_regions(context: RunContext, plan: Plan) -> None:
         context.progress.say(f"{count()} of {len(dataset)} images of '{dataset.name}' have boxes or masks.")
 
 
-def _compute(context: RunContext, plan: Plan, store: Store) -> tuple[Cell, ...]:
+def _compute(context: RunContext, plan: Plan, store: Store, bar: Bar) -> tuple[Cell, ...]:
     """Compute what is left of a plan, and return its cells with the stimuli that they needed."""
     n_stimuli = sum(task.n_stimuli for task in plan.tasks)
     n_shards = len(plan.addresses())
@@ -184,11 +184,11 @@ def _compute(context: RunContext, plan: Plan, store: Store) -> tuple[Cell, ...]:
         context.progress.say(f"{n_shards - n_missing} of {n_shards} shards are stored already.")
     if not plan.tasks and context.request.until is None:
         return plan.cells
-    with context.progress.bar("explained", n_stimuli, "stimuli") as bar:
-        compute = functools.partial(_execute, context, store, bar.advance)
-        if context.request.until is not None:
-            return compute_until(context, plan, store, compute, bar.skip)
-        compute(plan.tasks)
+    bar.expect(n_stimuli)
+    compute = functools.partial(_execute, context, store, bar.advance)
+    if context.request.until is not None:
+        return compute_until(context, plan, store, compute, bar.skip)
+    compute(plan.tasks)
     return plan.cells
 
 

@@ -62,6 +62,56 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch):
     assert re.search(r"explained: 100%.* 2/2 ", terminal.getvalue().rpartition("\r")[2])
 
 
+def test_work_on_the_way_takes_the_place_of_the_bar_and_none_of_its_time(clock, capsys):
+    progress = Progress()
+    with progress.bar("explained", 0, "stimuli") as bar:
+        clock[0] = 50.0  # until it is known how much there is to do
+        bar.expect(100)
+        clock[0] = 60.0
+        bar.advance(20)
+        with progress.bar("net looks at images", 40, "images") as inner:
+            clock[0] = 80.0
+            inner.advance(10)
+            clock[0] = 140.0
+            inner.advance(30)
+        clock[0] = 150.0
+        bar.advance(20)
+    assert capsys.readouterr().err.splitlines() == [
+        "explained: 20 of 100 stimuli, 40 s left",
+        "net looks at images: 10 of 40 images, 1 min 0 s left",
+        "net looks at images: 40 of 40 images, 1 min 20 s passed",
+        "explained: 40 of 100 stimuli, 30 s left",
+    ]
+
+
+def test_on_a_terminal_there_is_one_bar_at_a_time_and_one_that_stays(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress()
+    with progress.bar("explained", 0, "stimuli") as bar:
+        with progress.bar("net looks at images", 40, "images") as inner:
+            inner.advance(40)
+        bar.expect(4)
+        bar.advance(2)
+        with progress.bar("net looks at images", 8, "images") as inner:
+            inner.advance(8)
+        bar.advance(2)
+    shown = terminal.getvalue()
+    assert "\x1b" not in shown  # no second line
+    assert shown.count("\n") == 1
+    assert shown.count("looks at images:   0%") == 2
+    assert re.search(r"explained: 100%.* 4/4 ", shown.rpartition("\r")[2])
+
+
+def test_a_run_with_nothing_to_do_shows_no_bar(toy_run, monkeypatch):
+    toy_run()
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    toy_run(progress=Progress())
+    assert terminal.getvalue().splitlines()[-1] == "2 of 2 shards are stored already."
+    assert "explained" not in terminal.getvalue()
+
+
 @pytest.mark.parametrize(
     ("asked", "shown"),
     [
