@@ -123,6 +123,7 @@ def _cut_at(model: Network, encoded: Tensor, layer: str) -> tuple[Tensor, Tensor
     family="cam",
     needs=(SPATIAL_FEATURES,),
     style=Style("#009E73", "-"),
+    shares_passes=True,
 )
 def grad_cam(
     model: Network, images: Tensor, targets: Tensor, *, layer: str = "", upsample: Upsample = "nearest"
@@ -152,6 +153,7 @@ def grad_cam(
     needs=(SPATIAL_FEATURES,),
     aliases=("gradcam_plus_plus", "gradcampp"),
     style=Style("#117733", "--"),
+    shares_passes=True,
 )
 def grad_cam_plus_plus(
     model: Network, images: Tensor, targets: Tensor, *, layer: str = "", upsample: Upsample = "nearest"
@@ -178,6 +180,7 @@ def grad_cam_plus_plus(
     family="cam",
     needs=(SPATIAL_FEATURES,),
     style=Style("#44AA99", "-."),
+    shares_passes=True,
 )
 def layer_cam(
     model: Network, images: Tensor, targets: Tensor, *, layer: str = "", upsample: Upsample = "nearest"

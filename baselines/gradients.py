@@ -56,6 +56,7 @@ def _of_compiled_refused(gradients: Iterator[Tensor], model: Network) -> Iterato
     needs=(INPUT_GRADIENTS,),
     aliases=("gradient", "saliency", "vanilla_gradient"),
     style=Style("#56B4E9", "--"),
+    shares_passes=True,
 )
 def gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return the signed gradient of each target's logit, summed over input channels, `(B, K, H, W)`."""
@@ -70,6 +71,7 @@ def gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     needs=(INPUT_GRADIENTS,),
     aliases=("grad/absolute",),
     style=Style("#56B4E9", "-."),
+    shares_passes=True,
 )
 def absolute_gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return the absolute gradient of each target's logit, summed over input channels, `(B, K, H, W)`."""
@@ -84,6 +86,7 @@ def absolute_gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor
     needs=(INPUT_GRADIENTS,),
     aliases=("input_x_gradient", "input_times_gradient", "gradient_x_input"),
     style=Style("#0072B2", "-"),
+    shares_passes=True,
 )
 def input_times_gradient(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return network input times gradient, summed over channels, `(B, K, H, W)`.

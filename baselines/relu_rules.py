@@ -174,6 +174,7 @@ def guided_gradients(model: Network, encoded: Tensor, targets: Tensor, *, absolu
     needs=(INPUT_GRADIENTS, RELUS),
     aliases=("guided_backprop", "guided_backpropagation"),
     style=Style("#332288", ":"),
+    shares_passes=True,
 )
 def guided_backprop(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return guided gradients summed over input channels, signed, `(B, K, H, W)`.
@@ -191,6 +192,7 @@ def guided_backprop(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     needs=(INPUT_GRADIENTS, RELUS),
     aliases=("gb/absolute",),
     style=Style("#332288", "--"),
+    shares_passes=True,
 )
 def absolute_guided_backprop(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return absolute guided gradients summed over input channels, `(B, K, H, W)`, non-negative."""
@@ -204,6 +206,7 @@ def absolute_guided_backprop(model: Network, images: Tensor, targets: Tensor) ->
     needs=(INPUT_GRADIENTS, RELUS, SPATIAL_FEATURES),
     aliases=("guided_grad_cam",),
     style=Style("#999933", "-"),
+    shares_passes=True,
 )
 def guided_grad_cam(model: Network, images: Tensor, targets: Tensor, *, layer: str = "") -> Tensor:
     """Return guided gradients times Grad-CAM (nearest upsampling), summed over channels, `(B, K, H, W)`.

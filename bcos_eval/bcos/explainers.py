@@ -24,6 +24,7 @@ from .linear_summary import contribution_map, gradients_by_target, summary_rows
     needs=(BCOS_NETWORK, INPUT_GRADIENTS),
     aliases=("b_cos", "ours", "w(x)"),
     style=Style("#D55E00", "-"),
+    shares_passes=True,
 )
 def bcos_contributions(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return what each pixel contributes to each target's logit, `(B, K, H, W)`.
@@ -42,6 +43,7 @@ def bcos_contributions(model: Network, images: Tensor, targets: Tensor) -> Tenso
     needs=(BCOS_NETWORK, INPUT_GRADIENTS),
     aliases=("ours_relative",),
     style=Style("#CC6677", "--"),
+    shares_passes=True,
 )
 def relative_contributions(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     """Return what each pixel contributes to a target's logit minus the mean of all logits, `(B, K, H, W)`.

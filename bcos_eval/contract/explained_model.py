@@ -56,6 +56,8 @@ class ExplainedModel:
         params: Parameters of the explainer.
         seed: Seed of the explainer.
         memory: What the network said before.
+        pass_pixels: Pixels of images that are explained in one pass, which holds one image at least; only of
+            explainers that share passes.
     """
 
     network: Network
@@ -63,6 +65,7 @@ class ExplainedModel:
     params: Mapping[str, Param] = field(default_factory=dict)
     seed: int = 0
     memory: Memory = field(default_factory=Memory)
+    pass_pixels: int = 1
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images `(B, 3, H, W)` in [0, 1] to network input."""
@@ -88,12 +91,15 @@ class ExplainedModel:
     def explain_network(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
         """Return what `explain` does, of a network that is shown this one's images differently.
 
-        An image at a time: the rounding of a batched convolution depends on the size of the batch, and a
-        difference in the eighth digit puts nearly equal pixels in another order, which shows in perturbation
-        curves.
+        An image at a time unless `pass_pixels` has room for more: the rounding of a batched convolution depends
+        on the size of the batch, and a difference in the eighth digit puts nearly equal pixels in another order,
+        which shows in perturbation curves.
         """
-        single = zip(images.split(1), targets.split(1), strict=True)
-        return torch.cat([self.explainer(network, image, k, seed=self.seed, **self.params) for image, k in single])
+        room = (
+            self.pass_pixels // (images.shape[-2] * images.shape[-1]) if self.explainer.info.shares_passes else 1
+        )
+        passes = zip(images.split(max(1, room)), targets.split(max(1, room)), strict=True)
+        return torch.cat([self.explainer(network, part, k, seed=self.seed, **self.params) for part, k in passes])
 
     def constant_terms(self, encoded: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return each target's logit bias and what position codes hold of its logit, `(B, K)` each.

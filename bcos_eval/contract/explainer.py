@@ -91,6 +91,8 @@ class ExplainerInfo:
         aliases: Other spellings that people use.
         style: How figures draw it.
         expensive: Whether an image takes tens of passes or more.
+        shares_passes: Whether the images of a batch may go through the network in the same passes; the others are
+            given one image at a time, on every device.
     """
 
     name: str
@@ -103,6 +105,7 @@ class ExplainerInfo:
     aliases: tuple[str, ...] = ()
     style: Style = UNSTYLED
     expensive: bool = False
+    shares_passes: bool = False
 
     @property
     def key(self) -> str:
@@ -208,6 +211,7 @@ def register_explainer(
     aliases: tuple[str, ...] = (),
     style: Style = UNSTYLED,
     expensive: bool = False,
+    shares_passes: bool = False,
 ) -> Callable[[F], F]:
     """Register a function `(model, images, targets, *, …) -> maps` as an explainer; it is returned unchanged.
 
@@ -233,6 +237,7 @@ def register_explainer(
             aliases=aliases,
             style=style,
             expensive=expensive,
+            shares_passes=shares_passes,
         )
         EXPLAINERS[name] = Explainer(info, function)
         return function

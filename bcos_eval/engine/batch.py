@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,7 +15,10 @@ from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.errors import InputError
 
 _CPU_PIXELS = 2**18
-_GPU_PIXELS = 2**23
+# Of a CUDA card's memory, which are 32 KiB for a pixel.
+_PIXELS_PER_GIB = 2**15
+# What a card has at least of the memory it is sold with.
+_USABLE = 0.9
 _LARGEST_BATCH = 64
 
 T = TypeVar("T")
@@ -23,6 +27,9 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class BatchLimit:
     """The most stimuli per batch, which shrinks when memory runs out.
+
+    Where stimuli are explained together, a batch is what shares a pass: its size depends on the size of the images
+    and on the card's memory class, so that equal cards make equal passes, whatever memory is free.
 
     Attributes:
         asked: Stimuli per batch, or None to choose by their size.
@@ -37,9 +44,13 @@ class BatchLimit:
     def size(self, stimulus: Stimulus) -> int:
         """Return how many stimuli of this size make a batch."""
         pixels = stimulus.image.shape[-2] * stimulus.image.shape[-1]
-        budget = _GPU_PIXELS if self.device.type == "cuda" else _CPU_PIXELS
-        wanted = self.asked or min(max(budget // pixels, 1), _LARGEST_BATCH)
+        wanted = self.asked or min(max(self._pixels() // pixels, 1), _LARGEST_BATCH)
         return wanted if self.reached is None else max(min(wanted, self.reached // 2), 1)
+
+    def _pixels(self) -> int:
+        if self.device.type != "cuda":
+            return _CPU_PIXELS
+        return pixels_of_card(torch.cuda.get_device_properties(self.device).total_memory)
 
     def batches(self, stimuli: Sequence[Stimulus]) -> Iterator[list[Stimulus]]:
         """Yield consecutive stimuli of equal shape, in order."""
@@ -73,6 +84,28 @@ class BatchLimit:
             torch.cuda.empty_cache()
         middle = len(batch) // 2
         return [*self.apply(work, batch[:middle]), *self.apply(work, batch[middle:])]
+
+
+def explains_together(device: torch.device) -> bool:
+    """Whether the stimuli of a batch share passes there: a single image does not occupy a GPU.
+
+    On a CPU every image is explained alone, so that scores are the same to the last bit in batches of any size.
+    """
+    return device.type == "cuda"
+
+
+def pixels_of_card(n_bytes: int) -> int:
+    """Return how many pixels of images share a pass on a card with so much memory, used and free.
+
+    Cards fall into classes of 1, 2, 4, … GiB. The largest networks of the suite need a third of what a pixel gets:
+    see the test that measures it.
+
+    Example:
+        >>> [pixels_of_card(int(gib * 2**30)) // 672**2 for gib in (15.8, 39.4, 79.1, 139.8)]
+        [1, 2, 4, 9]
+    """
+    memory_class = 2 ** math.floor(math.log2(max(n_bytes / _USABLE / 2**30, 1)))
+    return memory_class * _PIXELS_PER_GIB
 
 
 def _shape(stimulus: Stimulus) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from bcos_eval.contract.statuses import Status
 from bcos_eval.contract.stimulus import Counterfactuals, Stimulus
 from bcos_eval.stimuli import StimulusKind
 
+from .batch import explains_together
 from .choice import Choice
 from .failures import Failure, Failures, directly
 from .kept_maps import KeptMap, KeptMaps, MapKey
@@ -83,7 +84,8 @@ def score_batch(
 ) -> list[ScoredStimulus]:
     """Explain stimuli of one shape, all targets in one call each, and score the attributions by every metric.
 
-    Stimuli are explained one at a time, see `ExplainedModel.explain_network`.
+    On a CPU stimuli are explained one at a time, on a GPU in passes of at most the batch's pixels, see
+    `ExplainedModel.explain_network`.
 
     Args:
         network: On `device`.
@@ -103,7 +105,9 @@ def score_batch(
     images = torch.stack([stimulus.image for stimulus in stimuli]).to(device)
     targets = torch.stack([stimulus.targets for stimulus in stimuli]).to(device)  # (B, K)
     regions = torch.stack([stimulus.regions for stimulus in stimuli]).to(device)
-    model = ExplainedModel(network, method.entry, method.params, seed, Memory() if memory is None else memory)
+    pass_pixels = images[:, 0].numel() if explains_together(device) else 1
+    memory = Memory() if memory is None else memory
+    model = ExplainedModel(network, method.entry, method.params, seed, memory, pass_pixels)
     each = functools.partial(directly if failures is None else failures.each, may_refuse=may_refuse)
 
     def explained(places: Sequence[int]) -> Sequence[Tensor]:

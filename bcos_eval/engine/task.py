@@ -10,7 +10,7 @@ from bcos_eval.stimuli import Unreadable
 from bcos_eval.store.examples import MAX_TARGETS
 from bcos_eval.store.shards import Store
 
-from .batch import BatchLimit
+from .batch import BatchLimit, explains_together
 from .example_maps import keep_examples, keep_maps
 from .plan import Task, is_done
 from .run_context import RunContext
@@ -84,6 +84,11 @@ def compute(
         # What the suite refuses on the very first stimulus is wrong with the request and not with an image.
         scored += limit.apply(functools.partial(score, may_refuse=first == 0 and not scored), batch)
         advance(len(batch))
+    if limit.reached is not None and explains_together(context.device):
+        context.progress.note(
+            f"memory ran out with {limit.reached} stimuli in a pass; smaller passes may change the sixth digit of "
+            "scores."
+        )
     for entry in entries:
         if isinstance(entry, Unreadable):
             context.progress.note(f"skipped an image: {entry.reason}")

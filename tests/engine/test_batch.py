@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bcos_eval.contract.stimulus import Stimulus
-from bcos_eval.engine.batch import BatchLimit
+from bcos_eval.engine.batch import BatchLimit, pixels_of_card
 from bcos_eval.errors import InputError
 
 CPU = torch.device("cpu")
@@ -32,6 +32,25 @@ def test_the_automatic_size_shrinks_with_the_image():
     assert limit.size(stimulus(side=64)) == 64
     assert limit.size(stimulus(side=256)) == 4
     assert limit.size(stimulus(side=1024)) == 1
+
+
+@pytest.mark.parametrize(
+    ("gib", "expected"),
+    # Cards as torch reports them: 8, 11, 16, 24, 40, 80 and 141 GB.
+    [(7.8, 8), (10.75, 8), (15.8, 16), (23.6, 16), (39.4, 32), (79.1, 64), (139.8, 128), (0.2, 1)],
+)
+def test_passes_of_a_card_depend_on_its_memory_class(gib, expected):
+    assert pixels_of_card(int(gib * 2**30)) == expected * 2**15
+
+
+def test_a_batch_on_a_card_is_a_pass_of_its_class_whatever_is_free(monkeypatch):
+    class Card:
+        total_memory = int(79.1 * 2**30)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: Card)
+    limit = BatchLimit(None, torch.device("cuda", 0))
+    assert [limit.size(stimulus(side=side)) for side in (64, 224, 672, 4096)] == [64, 41, 4, 1]
+    assert BatchLimit(3, torch.device("cuda", 0)).size(stimulus(side=672)) == 3
 
 
 class Memory:

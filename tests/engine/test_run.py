@@ -114,6 +114,29 @@ def test_scores_do_not_depend_on_the_batch_size(toy_run, tmp_path, batch_size):
     pd.testing.assert_frame_equal(one, many, rtol=0, atol=1e-5)
 
 
+def test_runs_whose_stimuli_share_passes_have_the_same_rows_and_scores(toy_run, tmp_path, monkeypatch):
+    asked = {"metrics": ("grid_pg", "energy_pg"), "methods": ("ixg", "gradcam", "random")}
+    alone = scores(toy_run(root=tmp_path / "alone", **asked))
+    monkeypatch.setattr("bcos_eval.engine.scoring.explains_together", lambda _device: True)
+    together = scores(toy_run(root=tmp_path / "together", batch_size=5, **asked))
+    pd.testing.assert_frame_equal(alone, together, rtol=0, atol=1e-4)
+
+
+def test_a_pass_that_runs_out_of_memory_is_noted_where_stimuli_share_passes(toy_run, monkeypatch):
+    original = shard_task.score_batch
+
+    def scored(network, method, metrics, stimuli, **settings):
+        if len(stimuli) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return original(network, method, metrics, stimuli, **settings)
+
+    monkeypatch.setattr(shard_task, "score_batch", scored)
+    monkeypatch.setattr(shard_task, "explains_together", lambda _device: True)
+    assert toy_run(metrics=("energy_pg",), batch_size=4).notes == (
+        "memory ran out with 4 stimuli in a pass; smaller passes may change the sixth digit of scores.",
+    )
+
+
 def test_more_samples_keep_the_scores_of_fewer(toy_run, tmp_path):
     few = scores(toy_run(n_samples=3, methods=("random",)))
     many = scores(toy_run(n_samples=12, methods=("random",), root=tmp_path / "many"))
