@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .report import BenchReport, ExplainerRow, PerturbationRow, VariantRow, median
+from .report import BenchReport, ExplainerRow, PassRow, PerturbationRow, VariantRow, median
 
 _UNKNOWN = "–"
 _BYTES_PER_MB = 1e6
@@ -14,7 +14,7 @@ _MS_PER_SECOND = 1000
 
 Cells = dict[str, str]
 # Columns that are read as text; all others are aligned to the right.
-_TEXT = frozenset({"explainer", "metric", "model", "alternative", "setting", "variant", "note"})
+_TEXT = frozenset({"explainer", "metric", "model", "alternative", "setting", "variant", "stimuli", "note"})
 
 
 def bench_text(report: BenchReport) -> str:
@@ -26,6 +26,8 @@ def bench_text(report: BenchReport) -> str:
         parts += [markdown([_perturbation_cells(row) for row in report.perturbation]), _PERTURBATION_LEGEND]
     if report.variants:
         parts += [markdown([_variant_cells(row) for row in report.variants]), _VARIANT_LEGEND]
+    if report.passes:
+        parts += [markdown([_pass_cells(row) for row in report.passes]), _PASS_LEGEND]
     return "\n\n".join(parts) + "\n"
 
 
@@ -41,12 +43,17 @@ _VARIANT_LEGEND = (
     "Seconds per image with all its targets, medians, first calls left out. Ratio: default / variant. Difference: "
     "from the default's maps, relative to the map's largest value. Plain layers: without the frozen twin."
 )
+_PASS_LEGEND = (
+    "Seconds per stimulus with all its targets, explained and scored, medians, first calls left out: alone, and "
+    "as many in a pass as a run on this device takes. Difference: of scores."
+)
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
     """Return processor, threads and versions in one line."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
-    return f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; {versions}"
+    place = ", ".join([machine["processor"], *machine["gpus"]])
+    return f"{place}, {machine['cores']} cores, {machine['threads']} threads; {versions}"
 
 
 def markdown(rows: Sequence[Cells]) -> str:
@@ -106,6 +113,21 @@ def _variant_cells(row: VariantRow) -> Cells:
         "variant": row.variant,
         "default s": _number(median(row.default_seconds)),
         "variant s": _number(median(row.variant_seconds)),
+        "ratio": _times(row.ratio),
+        "difference": _scientific(row.max_difference),
+        "note": row.note or _UNKNOWN,
+    }
+
+
+def _pass_cells(row: PassRow) -> Cells:
+    return {
+        "explainer": row.explainer,
+        "model": row.model,
+        "stimuli": row.stimuli,
+        "targets": str(row.n_targets or _UNKNOWN),
+        "in a pass": str(row.per_pass or _UNKNOWN),
+        "alone s": _number(median(row.alone_seconds)),
+        "together s": _number(median(row.together_seconds)),
         "ratio": _times(row.ratio),
         "difference": _scientific(row.max_difference),
         "note": row.note or _UNKNOWN,

@@ -64,8 +64,8 @@ class Case:
         return max(1, self.integer("batch_pixels") // n_pixels) if "batch_pixels" in self.params else 1
 
 
-def network_for_bench(name: str, weights: str, side: int) -> Classifier:
-    """Return a frozen network; random weights are conditioned on scenes of `side` pixels.
+def network_for_bench(name: str, weights: str, side: int, device: str = "cpu") -> Classifier:
+    """Return a frozen network on a device; random weights are conditioned on scenes of `side` pixels, on the CPU.
 
     Raises:
         InputError: If there is no such model or the weights do not fit.
@@ -73,7 +73,7 @@ def network_for_bench(name: str, weights: str, side: int) -> Classifier:
     network = load_model(name, weights)
     if weights == _RANDOM:
         condition(network, network.encode(scenes(_N_SCENES, max(side, _LEAST_SIDE), seed=0)))
-    return network
+    return network.to(device)
 
 
 def scene_grid(n_cells: int, cell: int, seed: int) -> Tensor:

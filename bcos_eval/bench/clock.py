@@ -14,9 +14,16 @@ _T = TypeVar("_T")
 
 def timed(work: Callable[[], _T]) -> tuple[float, _T]:
     """Return the seconds some work took, and its result."""
+    _wait_for_gpu()
     start = time.perf_counter()
     result = work()
+    _wait_for_gpu()
     return time.perf_counter() - start, result
+
+
+def _wait_for_gpu() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 @contextmanager

@@ -98,11 +98,15 @@ def measure_explainer(
         n_measured = 1 if effort.extrapolate and contender.is_slow else n_targets
         times, difference = _measure(case, contender, n_measured, effort.repeats, advance)
     except IncompatibleError as error:
-        advance(N_SIDES * effort.repeats)
-        return ExplainerRow(name, network.name, contender.alternative, params, n_targets, note=str(error))
-    return ExplainerRow(
-        name, network.name, contender.alternative, params, n_targets, n_measured, times, difference
-    )
+        note = str(error)
+    except (RuntimeError, TypeError) as error:  # of an alternative that does not know the device, or its memory
+        note = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    else:
+        return ExplainerRow(
+            name, network.name, contender.alternative, params, n_targets, n_measured, times, difference
+        )
+    advance(N_SIDES * effort.repeats)
+    return ExplainerRow(name, network.name, contender.alternative, params, n_targets, note=note)
 
 
 def network_for(name: str, networks: Sequence[Classifier]) -> Classifier:

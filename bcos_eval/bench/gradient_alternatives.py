@@ -89,7 +89,7 @@ def official_network(case: Case) -> nn.Module:
     pretrained = importlib.import_module("bcos.models.pretrained")
     network: nn.Module = getattr(pretrained, case.network.name.removeprefix("bcos_"))(pretrained=False)
     network.load_state_dict(case.network.state_dict())
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(case.image.device)
 
 
 def saliency(case: Case) -> OneTarget:
@@ -135,7 +135,7 @@ def smooth_grad(case: Case) -> OneTarget:
     generator = derived_generator(case.seed, case.explainer, image_key(image))
     deviation = float(case.params["noise_fraction"]) * (image.max() - image.min())
     draws = [torch.randn(image.shape, generator=generator) for _ in range(case.integer("n_samples"))]
-    batches = torch.stack(draws).split(case.images_per_pass())
+    batches = torch.stack(draws).to(image).split(case.images_per_pass())
 
     def explain(target: int) -> Tensor:
         total = torch.zeros_like(image[0])

@@ -23,9 +23,10 @@ _T = TypeVar("_T")
 
 
 def machine() -> dict[str, Any]:
-    """Return processor, cores, threads and the versions of what is compared; None for what is not installed."""
+    """Return processor, cores, threads, GPUs and the versions of what is compared; None for what is not there."""
     return {
         "processor": _processor(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(),

@@ -42,7 +42,7 @@ class _Regression(Model):  # type: ignore[misc] # captum ships no type informati
 
     def fit(self, train_data: DataLoader[tuple[Tensor, ...]], **_kwargs: object) -> None:
         """Fit the one batch that Captum gives."""
-        samples, responses, weights = (part.double().numpy() for part in next(iter(train_data)))
+        samples, responses, weights = (part.double().cpu().numpy() for part in next(iter(train_data)))
         self.coefficients = torch.from_numpy(self.solve(samples, responses, weights))
 
     def representation(self) -> Tensor:
@@ -51,7 +51,7 @@ class _Regression(Model):  # type: ignore[misc] # captum ships no type informati
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the regression's value."""
-        return x.double() @ self.coefficients
+        return x.double() @ self.coefficients.to(x.device)
 
 
 def lime(case: Case) -> OneTarget:
@@ -79,7 +79,7 @@ def kernel_shap(case: Case) -> OneTarget:
     """Captum's Lime with KernelSHAP's coalitions, weights and constrained regression, on logits."""
     segments = _superpixels(case)
     keep, weights = _coalitions(int(segments.max()) + 1, case.integer("n_samples"), _generator(case))
-    rows = {tuple(row.tolist()): weight for row, weight in zip(keep, weights, strict=True)}
+    rows = {tuple(row.tolist()): weight.to(case.image.device) for row, weight in zip(keep, weights, strict=True)}
 
     def similarity(_original: Tensor, _perturbed: Tensor, presence: Tensor, **_kwargs: object) -> Tensor:
         return rows[tuple(presence[0].bool().tolist())][None]
@@ -131,7 +131,7 @@ def _captum_lime(
     fill = _mean_colours(case.encoded, segments)
 
     def rows(_original: Tensor, **_kwargs: object) -> Iterator[Tensor]:
-        yield from keep.float().split(1)
+        yield from keep.to(segments.device).float().split(1)
 
     def explain(target: int) -> Tensor:
         method = Lime(respond, _Regression(solve), similarity, rows)
@@ -144,17 +144,18 @@ def _captum_lime(
             perturbations_per_eval=case.images_per_pass(),
             return_input_shape=False,
         )
-        return coefficients.flatten()[segments].float()
+        return coefficients.flatten().to(segments.device)[segments].float()
 
     return explain
 
 
 def _superpixels(case: Case) -> Tensor:
-    picture = case.encoded[0, :3].permute(1, 2, 0).double().numpy()
+    picture = case.encoded[0, :3].permute(1, 2, 0).double().cpu().numpy()
     labels = quickshift(  # type: ignore[no-untyped-call] # skimage ships no type information
         picture, kernel_size=case.integer("kernel_size"), **_QUICKSHIFT
     )
-    return torch.from_numpy(np.unique(labels, return_inverse=True)[1].reshape(labels.shape))
+    numbers = torch.from_numpy(np.unique(labels, return_inverse=True)[1].reshape(labels.shape))
+    return numbers.to(case.image.device)
 
 
 def _mean_colours(encoded: Tensor, segments: Tensor) -> Tensor:
@@ -203,7 +204,7 @@ def _rise_masks(case: Case) -> Tensor:
         )[top : top + height, left : left + width]
         for cells, top, left in zip(kept, tops, lefts, strict=True)
     ]
-    return torch.from_numpy(np.stack(masks))
+    return torch.from_numpy(np.stack(masks)).to(case.image.device)
 
 
 def _generator(case: Case) -> torch.Generator:

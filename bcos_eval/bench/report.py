@@ -134,6 +134,50 @@ class VariantRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PassRow:
+    """Stimuli explained and scored by one explainer, each in a pass of its own and several in a pass.
+
+    Attributes:
+        explainer: Registered name.
+        model: The network explained.
+        stimuli: What they are.
+        n_targets: Targets of each.
+        n_stimuli: Stimuli measured.
+        per_pass: How many share a pass on this device.
+        alone_seconds: Seconds per stimulus, alone.
+        together_seconds: Seconds per stimulus, with the others of its pass.
+        max_difference: Largest difference between the scores, which are in [0, 1].
+        note: Why nothing was measured, else empty.
+    """
+
+    explainer: str
+    model: str
+    stimuli: str
+    n_targets: int = 0
+    n_stimuli: int = 0
+    per_pass: int = 0
+    alone_seconds: Seconds = ()
+    together_seconds: Seconds = ()
+    max_difference: float = math.nan
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer a stimulus takes alone; of medians."""
+        return median(self.alone_seconds) / median(self.together_seconds)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; what was not measured is null."""
+        plain = dataclasses.asdict(self) | {"max_difference": _or_null(self.max_difference)}
+        return plain | {
+            "ratio": _or_null(self.ratio),
+            "seconds_per_stimulus": _or_null(median(self.together_seconds)),
+            "stimuli_per_second_alone": _or_null(1 / median(self.alone_seconds)),
+            "stimuli_per_second": _or_null(1 / median(self.together_seconds)),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BenchReport:
     """Everything one run measured.
 
@@ -143,6 +187,7 @@ class BenchReport:
         explainers: Rows of the explainer suite.
         perturbation: Rows of the perturbation suite.
         variants: Rows of the variant suite.
+        passes: Rows of the suite of passes.
     """
 
     machine: Mapping[str, Any]
@@ -150,6 +195,7 @@ class BenchReport:
     explainers: tuple[ExplainerRow, ...] = ()
     perturbation: tuple[PerturbationRow, ...] = ()
     variants: tuple[VariantRow, ...] = ()
+    passes: tuple[PassRow, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; what was not measured is null."""
@@ -160,6 +206,7 @@ class BenchReport:
             "explainers": [_row_as_json(row) for row in self.explainers],
             "perturbation": [_row_as_json(row) for row in self.perturbation],
             "variants": [row.as_json() for row in self.variants],
+            "passes": [row.as_json() for row in self.passes],
         }
 
 

@@ -13,6 +13,7 @@ from .command import CommandTime, timed_command
 
 # Moderately long: shipped networks, their usual explainers, grids and images.
 MODEL = "bcos_resnet18"
+N_STIMULI = 200
 _ARGUMENTS = (
     "run",
     "--model",

@@ -6,12 +6,16 @@ import json
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from bcos_eval.errors import InputError
 
 from .names import registered_names
-from .parameter_types import SEED
+from .parameter_types import SEED, device_name
 from .request_options import weights_by_model
 
 DEFAULT_MODELS = ("bcos_resnet50,resnet50",)
+SUITES = ("explainers", "perturbation", "variants", "passes", "store", "workers", "end_to_end", "all")
 # Small enough for a look at every row in half a minute.
 _QUICK: dict[str, Any] = {
     "model": ("bcos_resnet18,resnet18",),
@@ -37,15 +41,17 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
     "--model",
     multiple=True,
     default=DEFAULT_MODELS,
-    help="Models; repeats and accepts commas. Post-hoc explainers take the first standard one.",
+    help="Models; repeats and accepts commas. Post-hoc explainers take the first standard one; end_to_end takes "
+    "one B-cos model with weights for shapes, bcos_resnet18 if none is given.",
 )
 @click.option("--method", multiple=True, help="Explainer; repeats and accepts commas.  [default: all]")
 @click.option(
     "--suite",
-    type=click.Choice(["explainers", "perturbation", "variants", "store", "workers", "all"]),
+    type=click.Choice(SUITES),
     default="all",
-    help="What is measured; all are the first two. variants: layouts, torch.compile and bfloat16; store: reading "
-    "a large store; workers: processes beside threads.",
+    help="What is measured; all are the first two. variants: layouts, torch.compile and bfloat16; passes: stimuli "
+    "explained alone and together; store: reading a large store; workers: processes beside threads; end_to_end: a "
+    "whole run beside the official analysis.",
 )
 @click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file; repeats.  [default: random]")
 @click.option("--cell", type=click.IntRange(min=10), default=224, help="Side of a grid's cell in pixels.")
@@ -66,8 +72,10 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
 @click.option(
     "--stimuli",
     type=click.IntRange(min=1),
-    default=200,
-    help="Grids and images of the suite workers.",
+    help="Grids and images of the suite workers, grids of end_to_end.  [default: 200, 50]",
+)
+@click.option(
+    "--device", default="cpu", callback=device_name, help="Where explainers, variants and passes are measured."
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.  [default: torch's choice]")
 @click.option("--seed", type=SEED, default=0, help="Seed of scenes, targets and samples.")
@@ -79,16 +87,23 @@ def bench_command(as_json: bool, quiet: bool, quick: bool, **options: Any) -> No
 
     Beside Captum, the official B-cos code, Quantus and RISE, whose results they must equal.
     """
+    if options["device"] != "cpu" and options["suite"] in ("store", "workers", "end_to_end"):
+        raise InputError(
+            f"--suite {options['suite']} measures on the CPU and --device is {options['device']}; leave it out."
+        )
     if options["suite"] == "store":
         _bench_store(options["units"], as_json)
         return
     if options["suite"] == "workers":
         _bench_workers(options["stimuli"], options["repeats"], as_json)
         return
+    if options["suite"] == "end_to_end":
+        _bench_end_to_end(options, as_json, quiet)
+        return
     request = _request(options)
 
-    from bcos_eval.bench import run_bench
     from bcos_eval.bench.bench_table import bench_text
+    from bcos_eval.bench.run import run_bench
     from bcos_eval.engine.progress import Progress
 
     report = run_bench(request, Progress(quiet=quiet))
@@ -103,17 +118,39 @@ def _bench_store(n_units: int, as_json: bool) -> None:
     click.echo(json.dumps(report.as_json(), indent=1) + "\n" if as_json else store_text(report), nl=False)
 
 
-def _bench_workers(n_stimuli: int, repeats: int, as_json: bool) -> None:
-    from bcos_eval.bench.worker_suite import measure_workers, workers_text
+def _bench_workers(n_stimuli: int | None, repeats: int, as_json: bool) -> None:
+    from bcos_eval.bench.worker_suite import N_STIMULI, measure_workers, workers_text
 
-    report = measure_workers(n_stimuli, repeats)
+    report = measure_workers(n_stimuli or N_STIMULI, repeats)
     click.echo(json.dumps(report.as_json(), indent=1) + "\n" if as_json else workers_text(report), nl=False)
+
+
+def _bench_end_to_end(options: dict[str, Any], as_json: bool, quiet: bool) -> None:
+    given = click.get_current_context().get_parameter_source("model") is ParameterSource.COMMANDLINE
+    models = registered_names("model", options["model"]) if given else ()
+
+    from bcos_eval.bench.end_to_end_suite import MODEL, N_STIMULI, end_to_end_text, measure_end_to_end
+    from bcos_eval.engine.progress import Progress
+
+    models = models or (MODEL,)
+    with Progress(quiet=quiet).bar("end to end", 2 * options["repeats"], "processes") as bar:
+        report = measure_end_to_end(
+            models,
+            weights_by_model(options["weights"], models),
+            n=options["n"],
+            n_stimuli=options["stimuli"] or N_STIMULI,
+            repeats=options["repeats"],
+            n_threads=options["threads"],
+            advance=bar.advance,
+        )
+    click.echo(json.dumps(report.as_json(), indent=1) + "\n" if as_json else end_to_end_text(report), nl=False)
 
 
 def _request(options: dict[str, Any]) -> Any:  # noqa: ANN401 - BenchRequest, imported late because it loads torch
     models, methods = registered_names("model", options["model"]), registered_names("method", options["method"])
 
-    from bcos_eval.bench import BenchRequest
+    from bcos_eval.bench.run import BenchRequest
+    from bcos_eval.user_code.network import choose_device
 
     return BenchRequest(
         models=models,
@@ -130,4 +167,5 @@ def _request(options: dict[str, Any]) -> Any:  # noqa: ANN401 - BenchRequest, im
         n_images=options["images"],
         n_threads=options["threads"],
         seed=options["seed"],
+        device=str(choose_device(options["device"])),
     )

@@ -18,12 +18,12 @@ SEED = click.IntRange(min=0)
 
 def device_option(command: Command) -> Command:
     """Give a command the option that says where to compute, as torch calls it, or `auto`."""
-    return click.option("--device", default="auto", callback=_device_name, help="auto, cpu, cuda, cuda:1, …")(
+    return click.option("--device", default="auto", callback=device_name, help="auto, cpu, cuda, cuda:1, …")(
         command
     )
 
 
-def _device_name(context: click.Context, option: click.Parameter, value: str) -> str:
+def device_name(context: click.Context, option: click.Parameter, value: str) -> str:
     """Return the name in small letters; whether the device is there turns out when it is used."""
     text = value.lower()
     if not _DEVICE.fullmatch(text):

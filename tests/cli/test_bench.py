@@ -74,11 +74,24 @@ def test_the_quick_benchmark_measures_every_row(call):
             "error: --targets 2000 is not allowed: the model has 1000 classes; give fewer.",
         ),
         (("--model", ","), "error: --model is missing; give at least one, see `bcos-eval list models`."),
+        (
+            ("--suite", "end_to_end", "--model", "bcos_resnet18,resnet18"),
+            "error: --suite end_to_end takes one B-cos model and --model names 2; give one.",
+        ),
+        (
+            ("--suite", "end_to_end", "--model", "bcos_densenet121"),
+            "error: the official library has no network of the layout of 'bcos_densenet121'; give a B-cos ResNet, "
+            "for example --model bcos_resnet18.",
+        ),
+        (
+            ("--suite", "end_to_end", "--device", "cuda"),
+            "error: --suite end_to_end measures on the CPU and --device is cuda; leave it out.",
+        ),
         (("--repeats", "0"), "error: Invalid value for '--repeats': 0 is not in the range x>=1."),
         (
             ("--suite", "metrics"),
             "error: Invalid value for '--suite': 'metrics' is not one of 'explainers', 'perturbation', "
-            "'variants', 'store', 'workers', 'all'.",
+            "'variants', 'passes', 'store', 'workers', 'end_to_end', 'all'.",
         ),
     ],
 )
