@@ -279,7 +279,7 @@ class _RowOfProduct:
         self._start = start
         self._grown = torch.zeros_like(start)
         for attention in layers:
-            _softmax(attention).register_prehook(partial(self._multiply, attention.detach()))
+            softmax_node(attention).register_prehook(partial(self._multiply, attention.detach()))
 
     def take(self) -> Tensor:
         """Return what has grown, `(N,)`, and begin anew."""
@@ -291,7 +291,7 @@ class _RowOfProduct:
         self._grown = self._grown + (self._start + self._grown) @ weighted
 
 
-def _softmax(attention: Tensor) -> Any:  # noqa: ANN401 - torch does not name all methods of its nodes
+def softmax_node(attention: Tensor) -> Any:  # noqa: ANN401 - torch does not name all methods of its nodes
     """Return the node of the graph that made attention matrices."""
     # Not always the last one: torch's own layer gives a view of the matrices that it uses.
     node: Any = attention.grad_fn

@@ -108,7 +108,7 @@ def _calls_relu(model: Network) -> bool:
 RELUS = Need("ReLUs", _refusal_without_relu)
 
 
-def _nodes(outputs: Tensor) -> Iterator[Any]:
+def graph_nodes(outputs: Tensor) -> Iterator[Any]:
     """Iterate over the nodes of the graph that made a tensor, each once."""
     waiting = [outputs.grad_fn]
     seen = set()
@@ -128,7 +128,7 @@ def _require_all_seen(model: Network, logits: Tensor, known: Sequence[Any]) -> N
         IncompatibleError: If it does.
     """
     known_nodes = set(known)
-    for node in _nodes(logits):
+    for node in graph_nodes(logits):
         name = node.name()
         is_opaque = isinstance(node, torch.autograd.function.BackwardCFunction)
         if is_opaque or any(mark in name for mark in _COMPILED) or ("Relu" in name and node not in known_nodes):

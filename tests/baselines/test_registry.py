@@ -9,14 +9,24 @@ import pytest
 import torch
 from torch import nn
 
-from bcos_eval.baselines import EXPLAINERS, get_explainer, register_explainer
+from bcos_eval.baselines import EXPLAINERS, get_explainer, lrp, register_explainer
 from bcos_eval.baselines.attention import SELF_ATTENTION
+from bcos_eval.baselines.attnlrp import OPERATIONS_WITH_RULES
+from bcos_eval.baselines.lrp import LAYERS_WITH_RULES
 from bcos_eval.baselines.relu_rules import RELUS
 from bcos_eval.errors import IncompatibleError, InputError
 
 BCOS_ONLY = {name for name, explainer in EXPLAINERS.items() if explainer.info.needs_bcos}
-NEEDS_RELU = {name for name, explainer in EXPLAINERS.items() if RELUS in explainer.info.needs}
-NEEDS_ATTENTION = {name for name, explainer in EXPLAINERS.items() if SELF_ATTENTION in explainer.info.needs}
+NEEDS_ATTENTION = {
+    name
+    for name, explainer in EXPLAINERS.items()
+    if {SELF_ATTENTION, OPERATIONS_WITH_RULES} & {*explainer.info.needs}
+}
+STANDARD_ONLY = {
+    name
+    for name, explainer in EXPLAINERS.items()
+    if {RELUS, LAYERS_WITH_RULES, OPERATIONS_WITH_RULES} & {*explainer.info.needs}
+}
 
 # Few samples keep the tests quick; the contract does not depend on them.
 QUICK = {
@@ -41,8 +51,10 @@ def model(request, explainer):
     name = explainer.info.name
     if request.param == "standard" and name in BCOS_ONLY:
         pytest.skip("exists for B-cos networks only")
-    if request.param == "bcos" and name in NEEDS_RELU:
-        pytest.skip("exists for networks with ReLU modules only")
+    if request.param == "bcos" and name in STANDARD_ONLY:
+        pytest.skip("exists for standard networks only")
+    if name == "lrp":
+        pytest.importorskip("zennit", reason="zennit is not installed")
     if name in NEEDS_ATTENTION:
         return request.getfixturevalue(f"{request.param}_transformer")
     return request.getfixturevalue(request.param)
@@ -218,6 +230,13 @@ def test_a_network_without_relu_is_refused_by_guided_backprop(bcos, images, targ
     message = "method 'gb' changes how gradients pass ReLUs and 'ToyBcosNetwork' has none; use grad or ixg"
     with raises(IncompatibleError, message):
         EXPLAINERS["gb"](bcos, images, targets)
+
+
+def test_lrp_without_zennit_says_what_to_install(standard, images, targets, monkeypatch):
+    monkeypatch.setattr(lrp, "find_spec", lambda _name: None)
+    message = "method 'lrp' needs zennit, which is not installed; install it with `pip install \"bcos-eval[lrp]\"`"
+    with raises(IncompatibleError, message):
+        EXPLAINERS["lrp"](standard, images, targets)
 
 
 def test_an_unknown_parameter_is_refused(standard, images, targets):

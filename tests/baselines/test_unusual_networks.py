@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 from torch import nn
@@ -21,7 +23,9 @@ FEW = {
     "extremal": {"n_steps": 2, "areas": "0.3"},
 }
 POST_HOC = sorted(
-    name for name, e in EXPLAINERS.items() if e.info.family not in ("bcos", "attention", "control", "user")
+    name
+    for name, e in EXPLAINERS.items()
+    if e.info.family not in ("bcos", "attention", "control", "user") and (name != "lrp" or find_spec("zennit"))
 )
 THROUGH_RELUS = ("gb", "gb_absolute", "guided_gradcam", "deeplift")
 
