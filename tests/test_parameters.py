@@ -19,8 +19,9 @@ from bcos_eval.errors import InputError
 explainers()
 metrics()
 
-# Any text may name a layer; the shares of `areas` are read by the explainer, the rules of grids by their stimulus.
-FREE_TEXT = {"layer", "areas", "rule"}
+# Any text may name a layer, or an explainer to be looked up; the shares of `areas` are read by the explainer, the
+# rules of grids by their stimulus.
+FREE_TEXT = {"layer", "of", "areas", "rule"}
 
 EXPLAINER_PARAMS = sorted((name, key) for name, entry in EXPLAINERS.items() for key in entry.all_defaults)
 METRIC_PARAMS = sorted((name, key) for name, entry in METRICS.items() for key in entry.info.defaults)

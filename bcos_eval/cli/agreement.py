@@ -39,13 +39,11 @@ def agreement_command(
 ) -> None:
     """Say which metrics put the methods in the same order.
 
-    They do as far as the ranks of the methods' stored means are correlated. DIR is runs by default.
+    They do as far as the ranks of the methods' stored means are correlated. Where maps of the method degraded are
+    stored at several values of its noise, also say how far each metric puts them in their order. DIR is runs by
+    default.
     """
-    import pandas as pd
+    from bcos_eval.reports.comparison.agreement import agreement_text
 
-    from bcos_eval.reports.comparison.agreement import agreement_text, agreements
-
-    rows = stored_results([folder]).rows
-    left_out = {row["method"] for row in rows if row["is_control"] and not controls}
-    found = agreements(pd.DataFrame(rows), across, without=left_out)
-    deliver("agreement", agreement_text(found, chosen_format(style, out, _FORMATS)), out)
+    found, recovered = stored_results([folder]).agreements(across, controls=controls)
+    deliver("agreement", agreement_text(found, chosen_format(style, out, _FORMATS), recovered), out)

@@ -45,7 +45,7 @@ SUITES = (
     _family("cam", "class activation maps"),
     _family("perturbation", "explainers that change the image and watch the output"),
     _family("attention", "explainers of vision transformers' attention"),
-    _family("control", "maps that know nothing of the network"),
+    _family("control", "maps that know nothing of the network, or are made worse on purpose"),
     Suite("metrics", "all", "every metric, in its recommended preset", lambda _: True),
     Suite("metrics", "headline", "the short list of a first table", lambda row: bool(row["headline"])),
     Suite("metrics", "fast", "metrics of maps alone, without further passes", lambda row: not row["needs"]),

@@ -87,7 +87,8 @@ class ExplainerInfo:
         limits: What their values are held to.
         stochastic: Whether the maps depend on the seed.
         needs: What a network must have.
-        family: What it is like, by which figures group and colour; a "control" knows nothing of the network.
+        family: What it is like, by which figures group and colour; a "control" knows nothing of the network, or
+            makes maps worse on purpose.
         aliases: Other spellings that people use.
         style: How figures draw it.
         expensive: Whether an image takes tens of passes or more.

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from .comparison.agreement import Agreement
+    from .comparison.known_order import Recovery
     from .comparison.standings import Standings
     from .tables.table import Row
 
@@ -151,20 +153,36 @@ class Results:
     ) -> pd.DataFrame:
         """Return rank correlations among metrics, or among models, a row per pair.
 
+        Rows of a metric and a known order follow where maps of `degraded` are stored, see `known_order`.
+
         Args:
             across: Whose rankings of the methods are compared.
             controls: Whether controls are ranked too.
 
         Raises:
-            InputError: If nowhere two rankings have 3 methods in common.
+            InputError: If nowhere two rankings have 3 methods in common, and no known order is stored.
         """
+        from .comparison.agreement import agreement_table
+
+        return agreement_table(*self.agreements(across, controls=controls))
+
+    def agreements(
+        self, across: Literal["metrics", "models"] = "metrics", *, controls: bool = True
+    ) -> tuple[list[Agreement], list[Recovery]]:
+        """Return what `agreement` does, as objects."""
         import pandas as pd
 
-        from .comparison.agreement import agreement_rows, agreements
+        from .comparison.agreement import agreements
+        from .comparison.known_order import recoveries
 
         left_out = {row["method"] for row in self.rows if row["is_control"] and not controls}
-        found = agreements(pd.DataFrame(self.rows), across, without=left_out)
-        return pd.DataFrame([row for agreement in found for row in agreement_rows(agreement)])
+        recovered = recoveries(self.shards) if across == "metrics" else []
+        try:
+            return agreements(pd.DataFrame(self.rows), across, without=left_out), recovered
+        except InputError:
+            if not recovered:
+                raise
+            return [], recovered
 
     def figures(self, name: str) -> Sequence[Figure]:
         """Return the pages of a figure, one of those of `bcos-eval list figures`.

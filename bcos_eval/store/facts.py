@@ -42,7 +42,7 @@ class MethodFacts:
     Attributes:
         name: Registered name.
         settings: Parameters that differ from their defaults.
-        is_control: Whether its maps know nothing of the model.
+        is_control: Whether its maps know nothing of the model, or are made worse on purpose.
     """
 
     name: str

@@ -27,7 +27,10 @@ def test_suites_follow_from_what_stands_at_the_registration():
     fast = registered_names("method", ["fast"])
     assert "ixg" in fast
     assert "lime" not in fast
-    assert set(registered_names("method", ["control"])) == {"random", "uniform", "center", "edges"}
+    assert set(registered_names("method", ["control"])) == {
+        *("random", "uniform", "center", "edges"),
+        "degraded",
+    }
     headline = registered_names("metric", ["headline"])
     assert set(headline) == {metric.info.name for metric in metrics().values() if metric.info.headline}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,8 @@ from scipy.spatial.distance import squareform
 from bcos_eval.errors import InputError
 from bcos_eval.reports.tables.table import ARROWS, UNKNOWN, markdown, metric_name, told_apart
 from bcos_eval.statistics.resampling import Floats
+
+from .known_order import DEGRADED, Recovery, recoveries_text, recovery_rows
 
 # With two methods a rank correlation can only be 1 or −1.
 FEWEST_METHODS = 3
@@ -73,13 +75,14 @@ def agreements(
         table: A leaderboard.
         across: Whose rankings are compared.
         without: Methods that are not ranked, as the table calls them. Everything agrees that controls are bad, for
-            example, which is no agreement on the rest.
+            example, which is no agreement on the rest. Maps made worse on purpose are never ranked: see
+            `known_order`.
 
     Raises:
         InputError: If nowhere two rankings have 3 methods in common.
     """
     is_defined = np.isfinite(table["mean"].astype(np.float64))
-    is_left_out = table["method"].isin(without)
+    is_left_out = table["method"].isin(without) | (table["method"].str.partition("(")[0] == DEGRADED)
     ranked = table[is_defined & ~is_left_out]
     found = list(_agreements(ranked, across))
     if not found:
@@ -104,11 +107,18 @@ def agreement_rows(agreement: Agreement) -> Iterator[dict[str, object]]:
         }
 
 
-def agreement_text(found: Sequence[Agreement], style: AgreementFormat) -> str:
-    """Return agreements as text; only Markdown is rounded."""
+def agreement_table(found: Iterable[Agreement], recovered: Iterable[Recovery] = ()) -> pd.DataFrame:
+    """Return a row per pair of rankings, the last of them of a metric and a known order."""
+    pairs = (row for agreement in found for row in agreement_rows(agreement))
+    return pd.DataFrame([*pairs, *recovery_rows(recovered)])
+
+
+def agreement_text(found: Sequence[Agreement], style: AgreementFormat, recovered: Sequence[Recovery] = ()) -> str:
+    """Return agreements, and how far metrics recover a known order, as text; only Markdown is rounded."""
     if style == "md":
-        return "\n".join([*map(_section, found), LEGEND])
-    rows = pd.DataFrame([row for agreement in found for row in agreement_rows(agreement)])
+        rankings = [*map(_section, found), LEGEND] if found else []
+        return "\n".join([*rankings, *([recoveries_text(recovered)] if recovered else [])])
+    rows = agreement_table(found, recovered)
     if style == "csv":
         return str(rows.to_csv(index=False))
     records = json.loads(rows.to_json(orient="records", double_precision=15))
