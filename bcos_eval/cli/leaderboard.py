@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
+from bcos_eval.errors import InputError
+
 from .output import chosen_format, deliver
 from .stored import echo_note, stored_results
 
@@ -31,6 +33,9 @@ _FORMATS: tuple[Format, ...] = get_args(Format)
     metavar="KEY=VALUE,…",
     help="Rows with these values of dataset, model, weights, method or metric, which may hold wildcards; repeats.",
 )
+@click.option(
+    "--target", type=click.IntRange(0), metavar="INDEX", help="Units that were explained for this class alone."
+)
 @click.option("--full", is_flag=True, help="Show rare columns too: median, counts of zero, time; wide, intervals.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file and not to standard output.")
 @click.option(
@@ -44,6 +49,7 @@ def leaderboard_command(
     wide: bool,
     sort: str | None,
     only: tuple[str, ...],
+    target: int | None,
     full: bool,
     out: Path | None,
     style: Format | None,
@@ -60,13 +66,24 @@ def leaderboard_command(
 
     chosen = parse_only(only)
     results = stored_results(folders)
-    rows = selected(results.rows, chosen)
+    rows = selected(results.rows if target is None else _rows_of_target(results, target, wide), chosen)
     rows = sorted_by(rows, sort) if sort else controls_last(rows) if wide else rows
     if not wide:
         text = render(rows, form, full=full)
     else:
         text = wide_csv(rows) if form == "csv" else _wide_text(results, rows, form, full)
     deliver("leaderboard", text, out)
+
+
+def _rows_of_target(results: Results, target: int, wide: bool) -> Sequence[Row]:
+    from bcos_eval.reports.tables.leaderboard import leaderboard_rows, of_target
+
+    if wide:
+        raise InputError("--wide tests ties over all classes; leave out --target or --wide.")
+    rows = leaderboard_rows(of_target(results.shards, target))
+    if not rows:
+        raise InputError(f"--target {target}: no unit of {results.named} was explained for it.")
+    return rows
 
 
 def _wide_text(results: Results, rows: Sequence[Row], form: Literal["md", "html", "latex"], full: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,17 @@ def stored_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
     for column, values in shared.items():
         units[column] = pd.Series(np.repeat(np.array(values), lengths), dtype=str)
     return units.drop_duplicates(["cell", "stimulus", "unit"]).reset_index(drop=True)
+
+
+def of_target(shards: Iterable[StoredShard], target: int) -> list[StoredShard]:
+    """Return shards with those of their units that were explained for one class, by its index; no empty ones."""
+    kept = []
+    for shard in shards:
+        is_wanted = shard.numbers("target") == target
+        if is_wanted.any():
+            chance = tuple(itertools.compress(shard.chance, is_wanted))
+            kept.append(replace(shard, table=shard.table.filter(pa.array(is_wanted)), chance=chance))
+    return kept
 
 
 def stored_methods(shards: Iterable[StoredShard]) -> dict[str, MethodFacts]:

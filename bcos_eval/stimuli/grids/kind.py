@@ -233,9 +233,9 @@ class GridKind(StimulusKind):
             return ""
         side = network.input_size
         return (
-            f"'{metric}' shows the transformer '{network.name}' grids of {self.n * side} pixels a side and it was "
-            f"trained on {side}: its score measures that, too. To compare it with other networks, use "
-            "grid_pg/bcosification_strided or grid_pg/aloe_strided, which show it images of its own size."
+            f"the transformer '{network.name}' is shown whole grids of {self.n * side} pixels a side and was "
+            f"trained on {side}: its {metric.partition('/')[0]} measures that, too. To compare it with others, "
+            "use grid_pg/bcosification_strided or grid_pg/aloe_strided, which show it images of its own size."
         )
 
     def explain(self, explain: Explain, network: Network, images: Tensor, targets: Tensor) -> Tensor:

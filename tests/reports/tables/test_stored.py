@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from bcos_eval.cli.main import main
+from bcos_eval.reports.results import load_results
 from bcos_eval.reports.tables import stored
-from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard_rows, write_leaderboard
+from bcos_eval.reports.tables.leaderboard import current_shards, leaderboard_rows, of_target, write_leaderboard
 from bcos_eval.reports.tables.stored import leaderboard_findings, stored_leaderboard
 from bcos_eval.reports.tables.table import readable_columns
 from bcos_eval.store.facts import MethodFacts, MetricFacts, ShardAddress, ShardFacts
@@ -189,3 +191,36 @@ def test_partial_results_look_partial(toy_run, toy_dataset):
     (row,) = stored_leaderboard([store.root]).rows
     assert row["n"] in (10, 50)
     assert readable_columns([row])["n"] == [f"{row['n']}{'*' if row['n'] < 30 else ''} of 60"]
+
+
+def test_a_class_alone_has_its_own_means_chance_and_interval(make):
+    make.units([0.1, 0.9, 0.3, 0.7, 0.2, 0.5], targets_per_stimulus=2)
+    make.units([0.4], metric="energy_pg")
+    shards = load_results(make.root).shards
+    (row,) = leaderboard_rows(of_target(shards, 1))
+    assert (row["metric"], row["n"], row["n_stimuli"]) == ("grid_pg", 3, 3)
+    assert row["mean"] == pytest.approx((0.9 + 0.7 + 0.5) / 3, abs=1e-12)
+    assert row["chance"] == pytest.approx(1 / 9, abs=1e-12)
+    assert of_target(shards, 2) == []
+
+
+def test_the_command_shows_a_class_alone_and_refuses_one_that_nobody_explained(make, capsys):
+    make.units([0.1, 0.9, 0.3, 0.7], targets_per_stimulus=2)
+
+    def called(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(["leaderboard", str(make.root), *arguments])
+        shown = capsys.readouterr()
+        return caught.value.code, shown.out, shown.err
+
+    code, out, _ = called("--target", "1")
+    assert code == 0
+    assert "0.800" in out
+    assert called("--target", "7") == (
+        *(2, ""),
+        f"error: --target 7: no unit of {make.root} was explained for it.\n",
+    )
+    assert called("--target", "1", "--wide") == (
+        *(2, ""),
+        "error: --wide tests ties over all classes; leave out --target or --wide.\n",
+    )

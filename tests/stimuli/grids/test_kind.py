@@ -106,9 +106,13 @@ class Attends(OneSize):
 def test_readers_are_told_that_a_transformer_is_shown_larger_images_than_it_knows():
     kind = GridKind("bcos_v2", 3)
     assert kind.caution(user_model(Attends()), "grid_pg/bcos_v2") == (
-        "'grid_pg/bcos_v2' shows the transformer 'mine' grids of 24 pixels a side and it was trained on 8: its "
-        "score measures that, too. To compare it with other networks, use grid_pg/bcosification_strided or "
+        "the transformer 'mine' is shown whole grids of 24 pixels a side and was trained on 8: its grid_pg "
+        "measures that, too. To compare it with others, use grid_pg/bcosification_strided or "
         "grid_pg/aloe_strided, which show it images of its own size."
+    )
+    # Once for all presets that show it so.
+    assert kind.caution(user_model(Attends()), "grid_pg/how_to_probe") == kind.caution(
+        user_model(Attends()), "grid_pg/bcos_v2"
     )
     assert kind.caution(user_model(), "grid_pg/bcos_v2") == ""
     assert GridKind("bcos_v2", 2, view="strided").caution(user_model(Attends()), "grid_pg/aloe_strided") == ""
