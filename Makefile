@@ -3,10 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint slow faults catalogue docs docs-blocks clean
+.PHONY: run results test lint slow faults catalogue docs docs-blocks clean
 
 run: $(VENV)/.installed
 	$(BIN)/bcos-eval run --model bcos_resnet50 --metric grid_pg
+
+# The leaderboards that results/README.md reads, into runs/; hours. Photographs: BCOS_EVAL_DATA=PATH/TO/DATA.
+results: $(VENV)/.installed
+	for config in shapes tiny_imagenet20 imagenette imagenet_val; do \
+	  $(BIN)/bcos-eval run --config results/$$config.toml || exit $$?; \
+	done
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not slow"

@@ -61,8 +61,12 @@ def _trained(training: TrainingRequest, form: BcosForm) -> Path:
 
 
 def _is_made_by(recipe: Recipe, weights: Path) -> bool:
-    wanted = json.loads(json.dumps(asdict(recipe)))
-    return weights.is_file() and card_of(weights).get("recipe") == wanted
+    if not weights.is_file():
+        return False
+    made = card_of(weights).get("recipe", {})
+    # Which of the two precisions is fast depends on the machine; networks trained on another go on counting.
+    wanted = json.loads(json.dumps(asdict(replace(recipe, precision=made.get("precision", recipe.precision)))))
+    return bool(made == wanted)
 
 
 def _rows(request: SeriesRequest, form: BcosForm, weights: Path) -> Iterable[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -107,19 +108,23 @@ def test_relative_links_lead_to_files(page):
 def test_the_site_has_every_page_and_every_page_exists():
     """Read without a YAML library: the navigation is the last part of the file, one page a line."""
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
-    named = re.findall(r"^ +- .+: (\S+\.md)$", navigation, flags=re.MULTILINE)
+    named = re.findall(r"^ +- .+: (\S+\.(?:md|ipynb))$", navigation, flags=re.MULTILINE)
     assert len(named) == len(navigation.splitlines())
-    assert sorted(named) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    pages = [page for ending in ("md", "ipynb") for page in (ROOT / "docs").glob(f"*.{ending}")]
+    assert sorted(named) == sorted(page.name for page in pages)
 
 
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path):
-    if importlib.util.find_spec("material") is None:
-        pytest.skip("mkdocs-material is not installed; pip install -e '.[docs]'")
+@pytest.mark.parametrize("execute", ["false", pytest.param("true", marks=pytest.mark.slow)])
+def test_the_site_builds_without_a_warning(tmp_path, execute):
+    if any(importlib.util.find_spec(needed) is None for needed in ("material", "mkdocs_jupyter")):
+        pytest.skip("mkdocs is not installed; pip install -e '.[docs]'")
     command = (sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site")
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {"DOCS_EXECUTE": execute}
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "site" / "metrics" / "index.html").exists()
+    page = (tmp_path / "site" / "first_steps" / "index.html").read_text(encoding="utf-8")
+    assert (' jp-OutputArea-executeResult"' in page) == (execute == "true")
 
 
 def cards():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -72,6 +73,19 @@ def test_the_lines_of_python_run_as_they_stand(monkeypatch):
         exec(compile(code, TOUR.name, "exec"), names)
     assert names["maps"].shape == (1, 2, 64, 64)
     assert not names["table"].empty
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom(monkeypatch):
+    monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
+    cells = json.loads((ROOT / "docs" / "first_steps.ipynb").read_text(encoding="utf-8"))["cells"]
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    assert set(names["pairs"]["better"]) <= {"a", "b", ""}
+    assert names["page"].is_file()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -19,7 +19,7 @@ _ARGUMENTS = (
     "--model",
     MODEL,
     "--method",
-    "bcos,intgrad",
+    "bcos,gradcam,ixg",
     "--metric",
     "grid_pg,energy_pg",
     "--device",

@@ -8,14 +8,14 @@ from typing import Literal, get_args
 import click
 
 from .output import chosen_format, deliver
-from .stored import DEFAULT_OUT, stored_results
+from .stored import stored_results
 
 Format = Literal["md", "csv", "json"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 @click.command("agreement")
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=DEFAULT_OUT)
+@click.argument("folders", metavar="[DIR...]", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--across",
     type=click.Choice(["metrics", "models"]),
@@ -31,7 +31,7 @@ _FORMATS: tuple[Format, ...] = get_args(Format)
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file and not to standard output.")
 def agreement_command(
-    folder: Path,
+    folders: tuple[Path, ...],
     across: Literal["metrics", "models"],
     controls: bool,
     style: Format | None,
@@ -41,9 +41,9 @@ def agreement_command(
 
     They do as far as the ranks of the methods' stored means are correlated. Where maps of the method degraded are
     stored at several values of its noise, also say how far each metric puts them in their order. DIR is runs by
-    default.
+    default; the results of several are put together.
     """
     from bcos_eval.reports.comparison.agreement import agreement_text
 
-    found, recovered = stored_results([folder]).agreements(across, controls=controls)
+    found, recovered = stored_results(folders).agreements(across, controls=controls)
     deliver("agreement", agreement_text(found, chosen_format(style, out, _FORMATS), recovered), out)

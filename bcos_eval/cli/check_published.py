@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import click
 
 from .output import chosen_format, deliver
-from .stored import DEFAULT_OUT, stored_shards
+from .stored import stored_results
 
 Format = Literal["md", "csv", "json"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
@@ -47,9 +47,7 @@ def check_published_command(
     from bcos_eval.reports.published.text import check_text
     from bcos_eval.reports.published.values import shipped_values, values_from_csv
 
-    homes = folders or (DEFAULT_OUT,)
-    for folder in homes:
-        stored_shards(folder)
+    homes = stored_results(folders).folders
     given = [value for path in tables for value in values_from_csv(path.read_text(encoding="utf-8"), str(path))]
     answers = check(given if tables else shipped_values(), homes)
     deliver("check", check_text(answers, chosen_format(style, out, _FORMATS), with_missing=with_missing), out)

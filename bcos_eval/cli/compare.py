@@ -12,14 +12,14 @@ from bcos_eval.errors import InputError
 from bcos_eval.spelling import split_names
 
 from .output import chosen_format, deliver
-from .stored import DEFAULT_OUT, stored_shards
+from .stored import stored_results
 
 Format = Literal["md", "csv", "json"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 @click.command("compare")
-@click.argument("names", metavar="[DIR] [A B]", nargs=-1)
+@click.argument("names", metavar="[DIR...] [A B]", nargs=-1)
 @click.option("--metric", multiple=True, help="Metric, NAME or NAME/PRESET; repeats, or commas.  [default: all]")
 @click.option("--dataset", multiple=True, help="Dataset; repeats.  [default: all]")
 @click.option(
@@ -39,16 +39,16 @@ def compare_command(
     """Compare methods or models on the same units, with tests and effect sizes.
 
     A and B are MODEL:METHOD, or METHOD (on each model that has both), or MODEL (each method that both have).
-    Without A and B, all pairs of methods of each model and metric. DIR is runs by default. Each row has the
-    difference with its interval, the test, the effect size, and how often resampling turns the order round.
+    Without A and B, all pairs of methods of each model and metric. DIR is runs by default; the results of several
+    are put together. Each row has the difference with its interval, the test, the effect size, and how often
+    resampling turns the order round.
     """
     from bcos_eval.reports.comparison.contender_names import rows_of_datasets, rows_of_metrics
     from bcos_eval.reports.comparison.report import compare_named, compare_within
     from bcos_eval.reports.comparison.text import comparison_text
-    from bcos_eval.reports.comparison.unit_matrix import comparable_units
 
-    folder, contenders = _folder_and_contenders(names)
-    units = comparable_units(stored_shards(folder))
+    folders, contenders = _folders_and_contenders(names)
+    units = stored_results(folders).comparable
     units = rows_of_metrics(rows_of_datasets(units, split_names(dataset)), metric)
     report = compare_named(units, *contenders) if contenders else compare_within(units)
     for note in report.notes:
@@ -56,14 +56,15 @@ def compare_command(
     deliver("comparison", comparison_text(report, chosen_format(style, out, _FORMATS)), out)
 
 
-def _folder_and_contenders(names: Sequence[str]) -> tuple[Path, tuple[str, str] | None]:
-    match names:
+def _folders_and_contenders(names: Sequence[str]) -> tuple[list[Path], tuple[str, str] | None]:
+    # A folder may be called like a model; the one named first is looked for first.
+    n_folders = next((at for at, name in enumerate(names) if not Path(name).is_dir()), len(names))
+    folders = [Path(name) for name in names[:n_folders]]
+    match names[n_folders:]:
         case ():
-            return DEFAULT_OUT, None
-        case (folder,) if Path(folder).is_dir():
-            return Path(folder), None
-        case (first, second) if not Path(first).is_dir():
-            return DEFAULT_OUT, (first, second)
-        case (folder, first, second):
-            return Path(folder), (first, second)
-    raise InputError(f"'compare {' '.join(names)}' is not clear; write compare [DIR] [A B].")
+            return folders, None
+        case (first, second):
+            return folders, (first, second)
+        case (folder, *_, _, _) if n_folders == 0:
+            raise InputError(f"'compare {' '.join(names)}': there is no folder '{folder}'.")
+    raise InputError(f"'compare {' '.join(names)}' is not clear; write compare [DIR...] [A B].")

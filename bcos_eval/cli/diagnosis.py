@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from packaging.requirements import Requirement
+
 from bcos_eval.errors import InputError
 from bcos_eval.version import __version__
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 PACKAGE = "bcos-eval"
 State = Literal["ok", "absent", "broken"]
 
-# `name >= version`, the only form in which this package names what it needs.
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:>=\s*([0-9.]+))?")
 _EXTRA = re.compile(r"extra\s*==\s*[\"']([^\"']+)[\"']")
 # Images read per dataset to see whether they can be.
 _N_IMAGES_READ = 8
@@ -73,11 +73,9 @@ def diagnose(data_dir: Path | None = None, *, full: bool = False) -> Iterator[Fi
 def package_findings() -> Iterator[Finding]:
     """Yield the packages that this one states it needs, with their versions."""
     yield Finding("packages", PACKAGE, "ok", f"{__version__}, Python {platform.python_version()}")
-    for requirement in importlib.metadata.requires(PACKAGE) or []:
-        match = _REQUIREMENT.match(requirement)
-        extra = _EXTRA.search(requirement)
-        if match is not None:
-            yield _package(match[1], match[2] or "0", extra[1] if extra else "")
+    for text in importlib.metadata.requires(PACKAGE) or []:
+        extra = _EXTRA.search(text)
+        yield _package(Requirement(text), extra[1] if extra else "")
 
 
 def shipped_findings() -> Iterator[Finding]:
@@ -159,25 +157,21 @@ def _guarded(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         yield Finding("installation", type(error).__name__, "broken", str(error), "install the package again")
 
 
-def _package(name: str, lowest: str, extra: str) -> Finding:
+def _package(needed: Requirement, extra: str) -> Finding:
     section = "optional packages" if extra else "packages"
-    command = f'pip install "{PACKAGE}[{extra}]"' if extra else f'pip install "{name}>={lowest}"'
+    command = f'pip install "{PACKAGE}[{extra}]"' if extra else f'pip install "{needed.name}{needed.specifier}"'
+    lacking: State = "absent" if extra else "broken"
     try:
-        version = importlib.metadata.version(name)
+        version = importlib.metadata.version(needed.name)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(section, name, "absent" if extra else "broken", "not installed", command)
-    if _numbers(version) < _numbers(lowest):
-        state: State = "absent" if extra else "broken"
-        return Finding(section, name, state, f"{version}, older than {lowest}", command)
-    return Finding(section, name, "ok", version)
+        return Finding(section, needed.name, lacking, "not installed", command)
+    if not needed.specifier.contains(version, prereleases=True):
+        return Finding(section, needed.name, lacking, f"{version}, needed is {needed.specifier}", command)
+    return Finding(section, needed.name, "ok", version)
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
 
 
 def _shipped(path: Path) -> Finding:

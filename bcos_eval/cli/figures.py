@@ -18,8 +18,15 @@ from .stored import DEFAULT_OUT, echo_note
     multiple=True,
     help="Figure, one of those of `bcos-eval list figures`; repeats and accepts commas.  [default: all]",
 )
+@click.option(
+    "--cut-out",
+    multiple=True,
+    metavar="METHOD",
+    help="Explainer that `comparison` draws as the part of the image it speaks for, as papers do with lime; "
+    "repeats and accepts commas.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the figures.")
-def figures_command(folders: tuple[Path, ...], only: tuple[str, ...], out: Path) -> None:
+def figures_command(folders: tuple[Path, ...], only: tuple[str, ...], cut_out: tuple[str, ...], out: Path) -> None:
     """Draw figures from stored results.
 
     DIR is runs by default; the results of several are put together. Each figure comes as PDF, PNG and a caption.
@@ -28,5 +35,7 @@ def figures_command(folders: tuple[Path, ...], only: tuple[str, ...], out: Path)
     from bcos_eval.store.atomic_write import require_writable
 
     require_writable(out)
-    for path in draw(folders or (DEFAULT_OUT,), split_names(only), out, note=echo_note):
+    for path in draw(
+        folders or (DEFAULT_OUT,), split_names(only), out, cut_out=split_names(cut_out), note=echo_note
+    ):
         click.echo(path)

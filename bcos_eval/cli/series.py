@@ -71,7 +71,7 @@ def series_command(
     from bcos_eval.models.form import BcosForm
     from bcos_eval.series import SeriesRequest, run_series
     from bcos_eval.store.atomic_write import require_writable
-    from bcos_eval.training import TrainingRequest, default_recipe
+    from bcos_eval.training import TrainingRequest, default_recipe, usual_precision
     from bcos_eval.user_code.network import choose_device
 
     if not model_info(model).is_bcos:
@@ -79,9 +79,9 @@ def series_command(
             f"'{model}' is no B-cos model, so that it has neither an exponent nor such norms; name one"
         )
     forms = [BcosForm(b, norm, max_out) for b in exponents for norm in norms]  # type: ignore[arg-type]
-    recipe = replace(default_recipe(is_bcos=True, dataset=dataset), seed=seed)
+    place = str(choose_device(device))
+    recipe = replace(default_recipe(is_bcos=True, dataset=dataset), seed=seed, precision=usual_precision(place))
     recipe = replace(recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size)
     require_writable(out)
-    place = str(choose_device(device))
     training = TrainingRequest(model, dataset, data_dir, recipe, out, compiled=compiled, device=place)
     click.echo(f"scores: {run_series(SeriesRequest(training, forms, metrics, samples))}")

@@ -1,4 +1,4 @@
-"""What the commands on stored results share: the shards that a table is made of, and a word on those left out."""
+"""What the commands on stored results share: the results of some folders, and a word on what is left out."""
 
 from __future__ import annotations
 
@@ -10,27 +10,9 @@ import click
 
 if TYPE_CHECKING:
     from bcos_eval.reports.results import Results
-    from bcos_eval.store.shards import StoredShard
 
 # Where `run` stores results, and the commands that read them look, if no folder is named.
 DEFAULT_OUT = Path("runs")
-
-
-def stored_shards(folder: Path) -> Sequence[StoredShard]:
-    """Return the shards that a table of a folder is made of; say on standard error what is left out.
-
-    Raises:
-        InputError: If the folder holds no results.
-    """
-    from bcos_eval.reports.tables.leaderboard import current_shards, left_out_notes, require_results
-    from bcos_eval.store.shards import Store
-
-    store = Store(folder)
-    shards, n_older_cells = current_shards(store)
-    for text in left_out_notes(store, n_older_cells):
-        echo_note(text)
-    require_results(shards, folder)
-    return shards
 
 
 def stored_results(folders: Sequence[Path]) -> Results:

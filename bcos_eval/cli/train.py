@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .names import registered_name
 from .parameter_types import SEED, device_option
+
+if TYPE_CHECKING:
+    from bcos_eval.training.recipe import Precision
 
 
 @click.command("train")
@@ -61,6 +64,11 @@ from .parameter_types import SEED, device_option
 @click.option(
     "--train-images", "n_images", type=click.IntRange(min=1), help="Scenes to train on, where they are generated."
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["bfloat16", "float32"]),
+    help="Type of the training steps.  [default: bfloat16, but float32 on processors that emulate it]",
+)
 @click.option("--seed", type=SEED, default=0, help="Seed of weights, order and augmentation.")
 @device_option
 @click.option("--compile/--no-compile", "compiled", default=True, help="Whether to use torch.compile.")
@@ -79,6 +87,7 @@ def train_command(
     norm: str | None,
     max_out: int | None,
     n_images: int | None,
+    precision: Precision | None,
     seed: int,
     device: str,
     compiled: bool,
@@ -93,9 +102,10 @@ def train_command(
     from bcos_eval.models.form import BcosForm
     from bcos_eval.models.weights_file import file_digest, read_weights
     from bcos_eval.store.atomic_write import require_writable
-    from bcos_eval.training import TrainingRequest, default_recipe, train
+    from bcos_eval.training import TrainingRequest, default_recipe, train, usual_precision
     from bcos_eval.user_code.network import choose_device
 
+    place = str(choose_device(device))
     recipe = default_recipe(
         is_bcos=model_info(model).is_bcos,
         dataset=dataset,
@@ -106,6 +116,7 @@ def train_command(
         "learning_rate": learning_rate,
         "crop_scale_min": crop_scale_min,
         "batch_size": batch_size,
+        "precision": precision or usual_precision(place),
     }
     recipe = replace(recipe, seed=seed, **_given(asked))
     form = _given({"b": b, "norm": norm, "max_out": max_out})
@@ -118,7 +129,6 @@ def train_command(
     if initial is not None:
         read_weights(initial)  # names what is wrong with the file before the images are read
         recipe = replace(recipe, initial_weights=file_digest(initial))
-    place = str(choose_device(device))
     require_writable(out)
     request = TrainingRequest(
         model,

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+
 from bcos_eval.models.form import USUAL, BcosForm
+
+Precision = Literal["bfloat16", "float32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Recipe:
     crop_scale_min: float = 0.5
     flip: bool = True
     ema_decay: float = 0.0
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Precision = "bfloat16"
     seed: int = 0
     initial_weights: str = ""
     form: BcosForm = USUAL
@@ -54,6 +58,12 @@ class Recipe:
 _SHAPES_CROP_SCALE_MIN = 0.8
 _SHAPES_EPOCHS = 24
 _GENERATED = ("shapes", "shapes_trigger")
+
+
+def usual_precision(device: str) -> Precision:
+    """Return the type of training steps that a device is fast in: processors without AVX-512 emulate bfloat16."""
+    slow = device == "cpu" and not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return "float32" if slow else "bfloat16"
 
 
 def default_recipe(*, is_bcos: bool, dataset: str, is_converted: bool = False) -> Recipe:

@@ -81,8 +81,8 @@ def test_compare_refuses_what_it_cannot_pair_or_find(call, folder, tmp_path, cap
             "grids from its own confident images; run them together with --pool shared.",
         ),
         ((folder, "ixg", "gard"), "unknown model or method in these results 'gard'; did you mean grad?"),
-        ((folder, "ixg"), f"'compare {folder} ixg' is not clear; write compare [DIR] [A B]."),
-        (("ixg",), "'compare ixg' is not clear; write compare [DIR] [A B]."),
+        ((folder, "ixg"), f"'compare {folder} ixg' is not clear; write compare [DIR...] [A B]."),
+        (("ixg",), "'compare ixg' is not clear; write compare [DIR...] [A B]."),
         (("ixg", "grad"), "'runs' holds no results; make some with `bcos-eval run --out runs`."),
         ((folder, "--dataset", "toi"), "unknown dataset in these results 'toi'; did you mean toy?"),
     ]
@@ -90,6 +90,32 @@ def test_compare_refuses_what_it_cannot_pair_or_find(call, folder, tmp_path, cap
     capsys.readouterr()
     for arguments, message in cases:
         assert call("compare", *arguments) == (2, "", f"error: {message}\n")
+
+
+def test_several_folders_are_compared_as_one(call, folder, tmp_path, toy_dataset, toy_network):
+    request = RunRequest(
+        models=("bcos_toy",),
+        metrics=("energy_pg",),
+        methods=("gradcam",),
+        dataset="toy",
+        device="cpu",
+        n_samples=4,
+    )
+    run(request, tmp_path / "more", networks={"bcos_toy": toy_network(True)}, dataset=toy_dataset())
+    names = ("bcos_toy:ixg", "bcos_toy:gradcam", "--format", "json")
+    code, out, _ = call("compare", folder, tmp_path / "more", *names)
+    assert code == 0
+    (row,) = json.loads(out)["tables"][0]["comparisons"]
+    assert (row["method_a"], row["method_b"], row["n"]) == ("ixg", "gradcam", 4)
+    code, _, err = call("compare", tmp_path / "none", folder, *names)
+    assert (code, err) == (
+        2,
+        f"error: 'compare {tmp_path / 'none'} {folder} bcos_toy:ixg bcos_toy:gradcam': there is no folder "
+        f"'{tmp_path / 'none'}'.\n",
+    )
+    code, out, _ = call("agreement", folder, tmp_path / "more")
+    assert code == 0
+    assert "toy, bcos_toy (4 methods)" in out
 
 
 def test_agreement_prints_correlations_across_metrics_and_models(call, folder, capsys):

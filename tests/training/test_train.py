@@ -19,7 +19,7 @@ from bcos_eval.data.transform import EvaluationTransform
 from bcos_eval.errors import InputError
 from bcos_eval.models import load_model
 from bcos_eval.models.form import BcosForm, set_exponent
-from bcos_eval.training import TrainingRequest, default_recipe, loop, train
+from bcos_eval.training import TrainingRequest, default_recipe, loop, train, usual_precision
 from bcos_eval.training.images import read_all, top1_accuracy
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
@@ -140,6 +140,15 @@ def test_weights_of_another_form_load_as_what_was_trained(photographs, tmp_path,
         contributions = model.encode(image) * linear_summary(model, model.encode(image), torch.tensor([[1]]))[:, 0]
         logit = model(model.encode(image))[0, 1] - model.logit_layer.bias
         assert float(contributions.sum()) == pytest.approx(float(logit), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "precision"),
+    [("cpu", "AVX2", "float32"), ("cpu", "AVX512", "bfloat16"), ("cuda:0", "AVX2", "bfloat16")],
+)
+def test_processors_that_emulate_bfloat16_train_in_single_precision(monkeypatch, device, capability, precision):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert usual_precision(device) == precision
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bcos_eval.errors import unknown_name
 from bcos_eval.reports.methods import method_order, short_names
 from bcos_eval.reports.results import Results
 from bcos_eval.reports.tables.table import number
@@ -12,7 +13,7 @@ from bcos_eval.store.facts import MethodFacts
 
 from .explanation_sheet import on_white
 from .panels import FigurePage, MissingDataError, file_name, pages_of
-from .picture_grid import Picture, PictureRow, map_pixels, picture_grids
+from .picture_grid import Picture, PictureRow, cut_out_pixels, map_pixels, picture_grids
 from .style import settings_sentence
 
 _SINGLE = "single"
@@ -27,12 +28,22 @@ _COLOUR = "bcos in colour"
 Network = tuple[str, str, str]
 
 
-def comparison_pages(results: Results) -> list[FigurePage]:
+def comparison_pages(results: Results, cut_out: Sequence[str] = ()) -> list[FigurePage]:
     """Draw, for each dataset and pair of networks, single images explained by both, a row for each network.
+
+    Args:
+        results: What is drawn.
+        cut_out: Names of methods drawn as the part of the image that their map is positive on, which is how the
+            papers print LIME.
 
     Raises:
         MissingDataError: If no examples of a network and of its B-cos twin are stored.
+        InputError: If no example is explained by a method of `cut_out`.
     """
+    stored = sorted({one.identity.method.name for one in results.examples if one.identity.kind == _SINGLE})
+    for name in cut_out:
+        if name not in stored:
+            raise unknown_name("stored method", name, stored)
     by_network: dict[Network, list[Examples]] = {}
     for one in results.examples:
         if one.identity.kind == _SINGLE:
@@ -43,7 +54,7 @@ def comparison_pages(results: Results) -> list[FigurePage]:
         dataset, model, _ = network
         twins = [other for other in sorted(by_network) if other[:2] == (dataset, f"{_BCOS}{model}")]
         for twin in twins[:1]:
-            drawn = _pair_page(results, [(network, by_network[network]), (twin, by_network[twin])])
+            drawn = _pair_page(results, [(network, by_network[network]), (twin, by_network[twin])], cut_out)
             pages += drawn
     if not pages:
         raise MissingDataError(
@@ -54,7 +65,9 @@ def comparison_pages(results: Results) -> list[FigurePage]:
     return pages
 
 
-def _pair_page(results: Results, pair: Sequence[tuple[Network, Sequence[Examples]]]) -> list[FigurePage]:
+def _pair_page(
+    results: Results, pair: Sequence[tuple[Network, Sequence[Examples]]], cut_out: Sequence[str]
+) -> list[FigurePage]:
     (dataset, model, _), _ = pair[0]
     own = [{one.identity.method: one for one in examples} for _, examples in pair]
     every = method_order(set(own[0]) | set(own[1]))
@@ -76,15 +89,16 @@ def _pair_page(results: Results, pair: Sequence[tuple[Network, Sequence[Examples
         rows = []
         for stimulus in stimuli[:_MOST_STIMULI]:
             for number_of, ((network, _), of_method) in enumerate(zip(pair, own, strict=True)):
-                row = _row(results, network, of_method, shown, stimulus, metric)
+                row = _row(results, network, of_method, shown, stimulus, metric, cut_out)
                 if row is not None:
                     rows.append(PictureRow(*row, starts_group=number_of == 0))
         called = short_names(every)
         figures += picture_grids(rows, ["input", _COLOUR, *(called[method] for method in shown)])
+    cut = f" Cut-outs ({', '.join(cut_out)}): the part of the image where the map is positive." if cut_out else ""
     below = f" Below each map: {metric}." if metric else ""
     caption = (
         f"{model} and its B-cos twin on the same images, explained for the same classes by the same methods. Red "
-        f"speaks for the class, blue against it; a dash: the method does not exist for the network.{below}"
+        f"speaks for the class, blue against it; a dash: the method does not exist for the network.{cut}{below}"
     )
     return pages_of(file_name("comparison", dataset, model), figures, caption + settings_sentence(methods))
 
@@ -96,6 +110,7 @@ def _row(
     methods: Sequence[MethodFacts],
     stimulus: str,
     metric: str,
+    cut_out: Sequence[str],
 ) -> tuple[str, list[Picture]] | None:
     holders = {
         method: (one, one.stimulus_ids.index(stimulus))
@@ -115,7 +130,9 @@ def _row(
         one, place = holders[method]
         score = results.example_scores.get(_score_key(network, one, method, place), {}).get(metric)
         text = "" if score is None else number(score)
-        pictures.append(Picture(map_pixels(one.maps[place, 0]), text))
+        values = one.maps[place, 0]
+        shown = cut_out_pixels(one.images[place], values) if method.name in cut_out else map_pixels(values)
+        pictures.append(Picture(shown, text))
     return network[1], pictures
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bcos_eval.errors import InputError, unknown_name
 from bcos_eval.reports.results import Results
@@ -34,21 +34,28 @@ class FigureEntry:
             `FigurePage`, or raises `MissingDataError`.
         shows: What it shows.
         needs: Which results it is drawn from.
+        has_cut_outs: Whether the function takes `cut_out`, names of methods drawn as cut-outs of the image.
     """
 
     pages: str
     shows: str
     needs: str
+    has_cut_outs: bool = False
 
-    def drawn(self, results: Results) -> list[FigurePage]:
+    def drawn(self, results: Results, cut_out: Sequence[str] = ()) -> list[FigurePage]:
         """Return its pages; call it, and save them, inside `figure_style()`.
+
+        Args:
+            results: What it is drawn from.
+            cut_out: Names of methods to draw as cut-outs, where the figure can.
 
         Raises:
             MissingDataError: If the results lack what it shows.
         """
         module, _, function = self.pages.partition(":")
         home = importlib.import_module(f".{module}", __package__)
-        return cast("Callable[[Results], list[FigurePage]]", getattr(home, function))(results)
+        pages: Callable[..., list[FigurePage]] = getattr(home, function)
+        return pages(results, cut_out) if self.has_cut_outs else pages(results)
 
 
 FIGURES: dict[str, FigureEntry] = {
@@ -74,6 +81,7 @@ FIGURES: dict[str, FigureEntry] = {
         "comparison:comparison_pages",
         "a network and its B-cos twin in paired rows, with scores",
         "examples of both, which every run keeps",
+        has_cut_outs=True,
     ),
     "units": FigureEntry(
         "explanations:unit_pages", "what hidden units respond to: top images, explained", "`bcos-eval units`"
@@ -125,7 +133,12 @@ def require_known(names: Iterable[str]) -> None:
 
 
 def draw(
-    folders: Sequence[Path], only: Sequence[str], out: Path, *, note: Callable[[str], object] = lambda _: None
+    folders: Sequence[Path],
+    only: Sequence[str],
+    out: Path,
+    *,
+    cut_out: Sequence[str] = (),
+    note: Callable[[str], object] = lambda _: None,
 ) -> list[Path]:
     """Draw figures from stored results; write each page as PDF and PNG with its caption as text beside.
 
@@ -135,6 +148,7 @@ def draw(
         folders: Folders of results, put together.
         only: Names of figures; without names, all that there are data for.
         out: Folder for the files.
+        cut_out: Names of methods that figure `comparison` draws as the part of the image they speak for.
         note: Told, a line each, which stored results no figure shows, and why a figure could not be drawn.
 
     Returns:
@@ -152,31 +166,34 @@ def draw(
     written: list[Path] = []
     names: Counter[str] = Counter()
     with figure_style():
-        pages = _named_pages(results, only) if only else _possible_pages(results, note)
+        pages = _named_pages(results, only, cut_out) if only else _possible_pages(results, cut_out, note)
         for page in pages:
             names[page.name] += 1
             # Two weights of one model, for example, may have pages of one name.
             name = page.name if names[page.name] == 1 else f"{page.name}-{names[page.name]}"
             for suffix in FORMATS:
                 save_figure(page.figure, out / f"{name}{suffix}")
-            write_text(out / f"{name}{CAPTION_SUFFIX}", textwrap.fill(page.caption, _CAPTION_WIDTH) + "\n")
+            caption = textwrap.fill(page.caption, _CAPTION_WIDTH, break_on_hyphens=False)
+            write_text(out / f"{name}{CAPTION_SUFFIX}", f"{caption}\n")
             written += [out / f"{name}{suffix}" for suffix in (*FORMATS, CAPTION_SUFFIX)]
     return written
 
 
-def _named_pages(results: Results, names: Sequence[str]) -> Iterator[FigurePage]:
+def _named_pages(results: Results, names: Sequence[str], cut_out: Sequence[str]) -> Iterator[FigurePage]:
     # All are made before the first is written: a figure that lacks its data leaves no files.
-    yield from [page for name in dict.fromkeys(names) for page in FIGURES[name].drawn(results)]
+    yield from [page for name in dict.fromkeys(names) for page in FIGURES[name].drawn(results, cut_out)]
 
 
-def _possible_pages(results: Results, note: Callable[[str], object]) -> Iterator[FigurePage]:
+def _possible_pages(
+    results: Results, cut_out: Sequence[str], note: Callable[[str], object]
+) -> Iterator[FigurePage]:
     """Yield what can be drawn, and say what cannot."""
     from .panels import MissingDataError
 
     n_drawn, reasons = 0, []
     for entry in FIGURES.values():
         try:
-            for page in entry.drawn(results):
+            for page in entry.drawn(results, cut_out):
                 n_drawn += 1
                 yield page
         except MissingDataError as error:

@@ -31,14 +31,16 @@ from .panels import (
 from .style import GREY, LIGHTER, SMALL_SIZE, lightened, settings_sentence, text_width, write_settings
 
 _METRIC = "grid_pg"
+_COLUMNS = ("dataset", "model", "weights", "method", "metric", "preset", "score")
 # Inches, without the names of the methods.
 _PANEL_HEIGHT = 2.15
 # A tilted name is so much less high than it is long.
 _TILTED = 0.71
 _BOX_WIDTH = 0.62
 _PERFECT = 1.0
-# Width of the narrowest panel's axes in inches.
+# Width of the narrowest panel's axes in inches, and how many tilted names it has room for.
 _LEVEL_ROOM = 2.4
+_MOST_TILTED = 28
 _CAPTION = (
     "Grid pointing game: the share of positive attribution inside the target's cell. Boxes reach from the first "
     "to the third quartile of the cells, lines are medians, whiskers end at the last cell within 1.5 box lengths; "
@@ -57,7 +59,7 @@ def localisation_pages(results: Results) -> list[FigurePage]:
         MissingDataError: If nothing of the kind is stored.
     """
     shards = [shard for shard in results.shards if shard.facts.metric.name == _METRIC]
-    units = stored_units(shards)
+    units = stored_units(shards, _COLUMNS)
     if units.empty or not np.isfinite(units["score"]).any():
         raise MissingDataError(
             f"figure 'localisation': '{results.named}' holds no scores of {_METRIC}; make them with "
@@ -149,5 +151,9 @@ def _write_names(axes: Axes, methods: Sequence[str]) -> None:
     """Write the methods below their boxes, tilted where they would touch."""
     longest = max(text_width(len(method), SMALL_SIZE) for method in methods)
     level = longest * len(methods) < _LEVEL_ROOM
-    turn: Any = {} if level else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    # Many names would touch even tilted.
+    angle = 45 if len(methods) <= _MOST_TILTED else 90
+    turn: Any = {} if level else {"rotation": angle, "ha": "right", "rotation_mode": "anchor"}
+    if angle == 90:
+        turn["va"] = "center"
     axes.set_xticks(range(1, len(methods) + 1), methods, **turn)

@@ -55,9 +55,9 @@ def pages_of(name: str, figures: Sequence[Figure], caption: str) -> list[FigureP
     ]
 
 
-def panels_per_page(panel_height: float) -> int:
-    """Return how many panels of a height fit on a page, two in a row."""
-    return _MOST_IN_A_ROW * max(1, int(PAGE_HEIGHT / panel_height))
+def panels_per_page(panel_height: float, *, below: float = 0.0) -> int:
+    """Return how many panels of a height fit on a page, two in a row, with some inches below for a legend."""
+    return _MOST_IN_A_ROW * max(1, int((PAGE_HEIGHT - below) / panel_height))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +97,18 @@ def _has_twin(panels: Iterable[tuple[str, ...]], labels: tuple[str, ...], column
     return sum((*other[:place], *other[place + 1 :]) == rest for other in panels) > 1
 
 
-def panel_figure(n_panels: int, *, panel_height: float) -> tuple[Figure, list[Axes]]:
+def panel_figure(n_panels: int, *, panel_height: float, below: float = 0.0) -> tuple[Figure, list[Axes]]:
     """Return a figure of one column's width for one panel, of the page's width for more, and its axes.
 
     Args:
         n_panels: Number of panels, at least 1.
         panel_height: Height of a row of panels in inches.
+        below: Inches below them for a legend that is higher than a panel has room for.
     """
     n_columns = min(n_panels, _MOST_IN_A_ROW)
     n_rows = math.ceil(n_panels / n_columns)
     width = COLUMN_WIDTH if n_panels == 1 else PAGE_WIDTH
-    figure = new_figure(width, panel_height * n_rows)
+    figure = new_figure(width, panel_height * n_rows + below)
     grid = figure.add_gridspec(n_rows, n_columns)
     axes = [figure.add_subplot(grid[divmod(index, n_columns)]) for index in range(n_panels)]
     return figure, axes

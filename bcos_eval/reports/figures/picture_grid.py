@@ -22,6 +22,8 @@ _GAP, _EDGE = 0.05, 0.03
 _LINE = 1.3 * SMALL_SIZE / 72
 _LARGEST_LABEL = 1.1
 _GROUP_GAP = 0.12
+# Of what a cut-out leaves away, as in the papers.
+_CUT_AWAY = 220
 # A heading at 45 degrees is so much less high and wide than it is long.
 _TILTED = 0.71
 
@@ -60,6 +62,11 @@ def map_pixels(values: NDArray[np.floating[Any]], limit: float | None = None) ->
     scaled = values.astype(np.float64) / (symmetric_limit(values) if limit is None else limit)
     rgba = colours(np.ma.masked_invalid((scaled + 1) / 2))
     return np.rint(np.asarray(rgba)[..., :3] * 255).astype(np.uint8)
+
+
+def cut_out_pixels(image: Pixels, values: NDArray[np.floating[Any]]) -> Pixels:
+    """Return the image `(H, W, 3)` where a map `(H, W)` is positive, on light grey."""
+    return np.where((values > 0)[..., None], image, np.uint8(_CUT_AWAY))
 
 
 def picture_grids(rows: Sequence[PictureRow], headings: Sequence[str] = ()) -> list[Figure]:

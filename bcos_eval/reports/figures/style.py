@@ -111,3 +111,5 @@ def save_figure(figure: Figure, path: Path) -> None:
     metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
     with figure_style(), atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=PNG_DPI, metadata=metadata)
+        # What is laid out stays where it is: a second file is drawn in half the time.
+        figure.set_layout_engine("none")

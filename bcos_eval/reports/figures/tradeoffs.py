@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from bcos_eval.contract.plugins import metrics
+from bcos_eval.contract.plugins import default_presets, metrics
 from bcos_eval.reports.methods import Line, method_order, method_style, short_names
 from bcos_eval.reports.results import Results
 from bcos_eval.reports.tables.leaderboard import stored_methods
@@ -31,11 +32,13 @@ from .panels import (
     panels_per_page,
     write_heading,
 )
-from .style import GREY, SMALL_SIZE, settings_sentence
+from .style import COLUMN_WIDTH, GREY, PAGE_WIDTH, SMALL_SIZE, settings_sentence
 
 _METRIC = "grid_pg"
 _BCOS, _BCOS_METHOD = "bcos_", "bcos"
 _PANEL_HEIGHT = 2.7
+# Inches: a column of a legend, a line of it, and how many lines a panel of the height above has room for.
+_LEGEND_WIDTH, _LEGEND_LINE, _LEGEND_LINES = 1.15, 0.15, 4
 # Markers by the line of a method, so that figures without lines tell it by the same pair of colour and shape.
 _MARKERS: Mapping[Line, str] = {"-": "o", "--": "s", ":": "^", "-.": "D"}
 _OTHER_MARKER = "P"
@@ -97,7 +100,10 @@ def accuracy_localisation_pages(results: Results) -> list[FigurePage]:
 
 
 def cost_quality_pages(results: Results) -> list[FigurePage]:
-    """Draw mean score against seconds per target, a page for each headline metric, a panel for each network.
+    """Draw mean score against seconds per target, a panel for each network and a page for each headline metric.
+
+    Of a metric's presets the recommended one is drawn, or else the one with most rows: they differ in the score
+    and hardly in the time.
 
     Raises:
         MissingDataError: If no times are stored.
@@ -113,19 +119,24 @@ def cost_quality_pages(results: Results) -> list[FigurePage]:
             f"figure 'cost_quality': '{results.named}' holds no scores with times; make some with "
             f"`bcos-eval run --model MODEL --metric {_METRIC} --out {results.folders[0]}`."
         )
-    # A page for each of the metrics that a first table shows; the leaderboard and the page have all.
+    # The metrics that a first table shows; the leaderboard and the page have all.
     headline = {metric.info.name for metric in metrics().values() if metric.info.headline}
-    timed = [row for row in timed if row["metric"] in headline] or timed
+    timed = _of_one_preset([row for row in timed if row["metric"] in headline] or timed)
     names, pages = model_names(results.rows), []
     for metric, of_metric in groupby(sorted(timed, key=metric_name), key=metric_name):
         by_model: dict[tuple[str, str, str], list[Row]] = {}
         for row in of_metric:
             by_model.setdefault((row["dataset"], row["model"], row["weights"]), []).append(row)
-        figures, per_page, drawn = [], panels_per_page(_PANEL_HEIGHT), sorted(by_model.items())
+        drawn = sorted(by_model.items())
         shown = method_order({methods[row["method"]] for _, own in drawn for row in own})
+        width = COLUMN_WIDTH if len(drawn) == 1 else PAGE_WIDTH
+        n_columns = max(1, int(width / _LEGEND_WIDTH))
+        # The first lines of a legend fit below any panel; of more the page must know.
+        legend = max(0.0, (math.ceil(len(shown) / n_columns) - _LEGEND_LINES) * _LEGEND_LINE)
+        figures, per_page = [], panels_per_page(_PANEL_HEIGHT, below=legend)
         for start in range(0, len(drawn), per_page):
             chunk = drawn[start : start + per_page]
-            figure, axes = panel_figure(len(chunk), panel_height=_PANEL_HEIGHT)
+            figure, axes = panel_figure(len(chunk), panel_height=_PANEL_HEIGHT, below=legend)
             for axis, (key, own) in zip(axes, chunk, strict=True):
                 _draw_costs(axis, own, methods)
                 write_heading(axis, names[key], f"{key[0]}, {metric}")
@@ -134,12 +145,21 @@ def cost_quality_pages(results: Results) -> list[FigurePage]:
             for axis in first_in_row(axes):
                 axis.set_ylabel(f"mean score {ARROWS[drawn[0][1][0]['direction']]}")
             handles = [axes[0].plot([], [], **_look(method))[0] for method in shown]
-            n_columns = max(1, int(figure.get_size_inches()[0] / 1.15))
             labels = list(short_names(shown).values())
             figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, handletextpad=0.1)
             figures.append(figure)
         pages += pages_of(file_name("cost_quality", metric), figures, _COST_CAPTION + settings_sentence(shown))
     return pages
+
+
+def _of_one_preset(rows: Sequence[Row]) -> list[Row]:
+    counts = Counter((row["metric"], row["preset"]) for row in rows)
+    shown: dict[str, str] = {}
+    for metric, preset in sorted(counts, key=lambda key: (-counts[key], key)):
+        is_recommended = preset.partition("(")[0] == default_presets().get(metric)
+        if metric not in shown or is_recommended:
+            shown[metric] = preset
+    return [row for row in rows if row["preset"] == shown[row["metric"]]]
 
 
 def _accuracy(dataset: str, model: str, weights: str) -> float | None:

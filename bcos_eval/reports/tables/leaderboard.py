@@ -74,24 +74,33 @@ def leaderboard(
     return table.astype({"n_planned": "Int64"})
 
 
-def stored_units(shards: Iterable[StoredShard]) -> pd.DataFrame:
-    """Return one row per distinct unit: the contract columns, `chance`, `direction`, `pool` and `cell`."""
+def stored_units(shards: Iterable[StoredShard], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return one row per distinct unit: the contract columns, `chance`, `direction`, `pool` and `cell`.
+
+    Args:
+        shards: Where they lie.
+        columns: The contract columns that are needed; None for all. A million units fill a gigabyte with all.
+    """
     import pandas as pd
 
     kept = list(shards)
     if not kept:
         return pd.DataFrame(columns=[*LABEL_COLUMNS, "stimulus", "unit", "cell"])
-    lengths = [shard.table.num_rows for shard in kept]
-    units = pa.concat_tables([shard.table for shard in kept]).to_pandas()
-    units["chance"] = np.concatenate([np.asarray(shard.chance, dtype=np.float64) for shard in kept])
+    wanted = kept[0].table.column_names if columns is None else [*dict.fromkeys((*columns, "stimulus", "unit"))]
+    table = pa.concat_tables([shard.table.select(wanted) for shard in kept])
+    chance = np.concatenate([np.asarray(shard.chance, dtype=np.float64) for shard in kept])
+    table = table.append_column("chance", pa.array(chance))
     shared = {
         "direction": [shard.facts.metric.direction for shard in kept],
         "pool": [shard.facts.image_pool for shard in kept],
         "cell": [shard.facts.address.cell for shard in kept],
     }
+    shard_of_row = np.repeat(np.arange(len(kept)), [shard.table.num_rows for shard in kept])
     for column, values in shared.items():
-        units[column] = pd.Series(np.repeat(np.array(values), lengths), dtype=str)
-    return units.drop_duplicates(["cell", "stimulus", "unit"]).reset_index(drop=True)
+        table = table.append_column(column, pa.array(values, pa.string()).take(pa.array(shard_of_row)))
+    units = table.to_pandas(split_blocks=True)
+    again = units.duplicated(["cell", "stimulus", "unit"])
+    return units[~again].reset_index(drop=True) if again.any() else units
 
 
 def of_target(shards: Iterable[StoredShard], target: int) -> list[StoredShard]:

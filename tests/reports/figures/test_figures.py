@@ -101,6 +101,16 @@ def test_named_figures_are_drawn_once_each_in_the_order_given(store, tmp_path):
     ]
 
 
+def test_comparison_draws_cut_outs_where_asked(store, tmp_path):
+    draw([store], ["comparison"], tmp_path / "plain")
+    png, caption = draw([store], ["comparison"], tmp_path / "cut", cut_out=["lime"])[1:3]
+    assert png.read_bytes() != (tmp_path / "plain" / png.name).read_bytes()
+    assert "Cut-outs (lime)" in " ".join(caption.read_text().split())
+    with pytest.raises(InputError, match=r"unknown stored method 'limes'; did you mean lime\?"):
+        draw([store], ["comparison"], tmp_path / "wrong", cut_out=["limes"])
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_without_names_what_has_no_data_is_left_out(make, tmp_path):
     make.units([0.5, 0.6])
     notes = []

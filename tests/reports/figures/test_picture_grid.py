@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from bcos_eval.reports.figures.picture_grid import Picture, PictureRow, map_pixels, picture_grids
+from bcos_eval.reports.figures.picture_grid import Picture, PictureRow, cut_out_pixels, map_pixels, picture_grids
 from bcos_eval.reports.figures.style import PAGE_HEIGHT, PAGE_WIDTH, figure_style
 
 GREY = np.full((8, 8, 3), 128, np.uint8)
@@ -65,3 +65,11 @@ def test_red_is_for_blue_against_and_white_zero():
 
 def test_a_given_limit_makes_maps_comparable():
     assert map_pixels(np.array([[1.0]]), 2.0).tolist() == map_pixels(np.array([[2.0]]), 4.0).tolist()
+
+
+def test_a_cut_out_keeps_the_pixels_that_speak_for_the_class():
+    values = np.array([[1.0, -1.0], [0.0, np.nan]])
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    cut = cut_out_pixels(image, values)
+    assert (cut.dtype, cut[0, 0].tolist()) == (np.uint8, [0, 1, 2])
+    assert (cut.reshape(-1, 3)[1:] == 220).all()

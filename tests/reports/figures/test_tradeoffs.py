@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import bcos_eval
+from bcos_eval.contract.plugins import default_presets
 from bcos_eval.reports.figures.panels import MissingDataError
 from bcos_eval.reports.figures.style import figure_style
 from bcos_eval.reports.figures.tradeoffs import accuracy_localisation_pages, cost_quality_pages
@@ -75,3 +76,24 @@ def test_scores_stand_at_the_seconds_they_took_and_controls_are_left_out(make):
     np.testing.assert_allclose(sorted(points(axes).values())[-2:], expected, rtol=1e-12)
     assert [text.get_text() for text in page.figure.legends[0].get_texts()] == ["bcos", "lime"]
     assert axes.get_xscale() == "log"
+
+
+def test_of_several_presets_the_recommended_one_is_drawn_or_the_one_with_most_rows(make):
+    for method in ("bcos", "lime"):
+        make.units(SCORES, method=method, metric="grid_pg", preset="rao2022")
+    make.units(SCORES, method="bcos", metric="grid_pg", preset="aloe_strided")
+    (page,) = drawn(make, cost_quality_pages)
+    assert page.name == "cost_quality-grid_pg_rao2022"
+    make.units(SCORES, method="bcos", metric="grid_pg", preset=default_presets()["grid_pg"])
+    (page,) = drawn(make, cost_quality_pages)
+    assert page.name == f"cost_quality-grid_pg_{default_presets()['grid_pg']}"
+
+
+def test_a_legend_of_many_methods_leaves_the_panel_its_room(make):
+    for number in range(40):
+        make.units(SCORES, method=f"method{number}")
+    (page,) = drawn(make, cost_quality_pages)
+    page.figure.draw_without_rendering()
+    (axes,) = page.figure.axes
+    assert axes.get_window_extent().height > page.figure.dpi  # an inch
+    assert page.figure.legends[0].get_window_extent().y1 <= axes.get_window_extent().y0
