@@ -28,7 +28,7 @@ step() {
   local name="$1" limit="$2" began; shift 2
   echo "$name …" >&2
   began="$(date +%s.%N)"
-  timeout "$limit" "$@" >"$scratch/$name.out" 2>"$scratch/$name.err"
+  timeout --kill-after 5 "$limit" "$@" >"$scratch/$name.out" 2>"$scratch/$name.err"
   echo "$?" >"$scratch/$name.code"
   "$python" -c "import sys, time; print(time.time() - float(sys.argv[1]))" "$began" >"$scratch/$name.seconds"
 }
@@ -45,7 +45,7 @@ fi
 BCOS_EVAL_TEST_DEVICE="$device" step tests 120 "$python" -m pytest -q -m gpu -p no:cacheprovider -rP tests/engine/test_gpu.py
 bench passes 90 --suite passes "${grids[@]}"
 bench explainers 170 --suite explainers "${size[@]}"
-bench bfloat16 70 --suite variants --method bcos,ixg,gradcam "${size[@]}"
+bench bfloat16 90 --suite variants --variant bfloat16 --method bcos,ixg,gradcam "${size[@]}"
 
 "$python" - "$scratch" "$device" "${quick:+quick}" "$folder/gpu.json" <<'PY'
 """Puts what the steps said into one file."""

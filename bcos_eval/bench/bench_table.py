@@ -52,7 +52,7 @@ _PASS_LEGEND = (
 def machine_line(machine: Mapping[str, Any]) -> str:
     """Return processor, threads and versions in one line."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
-    place = ", ".join([machine["processor"], *machine["gpus"]])
+    place = ", ".join([machine["processor"], *machine.get("gpus", ())])
     return f"{place}, {machine['cores']} cores, {machine['threads']} threads; {versions}"
 
 

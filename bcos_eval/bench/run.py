@@ -38,6 +38,7 @@ class BenchRequest:
         models: B-cos networks and standard ones; an explainer takes the first that suits it.
         methods: Explainers; none for all that have an alternative.
         suite: Which comparisons.
+        variants: Names of variants; none for all.
         weights: Weights by model; random ones where none are given.
         cell: Side of a grid's cell, and of a perturbed image, in pixels.
         n_cells: Cells per side of the grid.
@@ -55,6 +56,7 @@ class BenchRequest:
     models: tuple[str, ...]
     methods: tuple[str, ...] = ()
     suite: Suite = "all"
+    variants: tuple[str, ...] = ()
     weights: tuple[tuple[str, str], ...] = ()
     cell: int = 224
     n_cells: int = 3
@@ -124,8 +126,9 @@ def _variants(request: BenchRequest, progress: Progress) -> tuple[VariantRow, ..
     for name in methods:
         find_explainer(name)
     scene = _scene(request)
-    with progress.bar("variants", len(methods) * len(VARIANTS) * request.repeats, "measurements") as bar:
-        rows = [measure_variants(name, scene, request.repeats, bar.advance) for name in methods]
+    variants = request.variants or tuple(VARIANTS)
+    with progress.bar("variants", len(methods) * len(variants) * request.repeats, "measurements") as bar:
+        rows = [measure_variants(name, scene, request.repeats, bar.advance, variants) for name in methods]
     return tuple(row for of_method in rows for row in of_method)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -23,7 +23,11 @@ DEFAULT_METHODS = ("bcos", "ixg")
 
 
 def measure_variants(
-    name: str, scene: Scene, repeats: int, advance: Callable[[int], None] = lambda _n: None
+    name: str,
+    scene: Scene,
+    repeats: int,
+    advance: Callable[[int], None] = lambda _n: None,
+    variants: Sequence[str] = (),
 ) -> tuple[VariantRow, ...]:
     """Return a row for each variant of one explainer, measured in turns with the default.
 
@@ -31,20 +35,22 @@ def measure_variants(
         name: Registered name.
         scene: What is explained.
         repeats: Repetitions; medians are reported.
-        advance: Told of finished measurements, `len(VARIANTS)` per repetition.
+        advance: Told of finished measurements, one for each variant per repetition.
+        variants: Some of `VARIANTS`; none for all.
 
     Raises:
         InputError: If there is no such explainer.
     """
+    variants = variants or tuple(VARIANTS)
     network = network_for(name, scene.networks)
     explainer = find_explainer(name)
     default = Case(name, network, scene.image, scene.targets, scene.seed, dict(explainer.info.defaults))
     try:
         explainer.check(network, {})
     except IncompatibleError as error:
-        advance(len(VARIANTS) * repeats)
+        advance(len(variants) * repeats)
         return (VariantRow(name, network.name, "–", note=str(error)),)
-    sides = [_Side(label, make(default)) for label, make in VARIANTS.items()]
+    sides = [_Side(label, make(default)) for label, make in VARIANTS.items() if label in variants]
     # The first call makes the frozen twin.
     expected = default.ours()
     for side in sides:

@@ -16,6 +16,7 @@ from .request_options import weights_by_model
 
 DEFAULT_MODELS = ("bcos_resnet50,resnet50",)
 SUITES = ("explainers", "perturbation", "variants", "passes", "store", "workers", "end_to_end", "all")
+VARIANTS = ("plain layers", "plain, channels-last", "plain, torch.compile", "bfloat16")
 # Small enough for a look at every row in half a minute.
 _QUICK: dict[str, Any] = {
     "model": ("bcos_resnet18,resnet18",),
@@ -52,6 +53,9 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
     help="What is measured; all are the first two. variants: layouts, torch.compile and bfloat16; passes: stimuli "
     "explained alone and together; store: reading a large store; workers: processes beside threads; end_to_end: a "
     "whole run beside the official analysis.",
+)
+@click.option(
+    "--variant", type=click.Choice(VARIANTS), multiple=True, help="Of variants; repeats.  [default: all]"
 )
 @click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file; repeats.  [default: random]")
 @click.option("--cell", type=click.IntRange(min=10), default=224, help="Side of a grid's cell in pixels.")
@@ -156,6 +160,7 @@ def _request(options: dict[str, Any]) -> Any:  # noqa: ANN401 - BenchRequest, im
         models=models,
         methods=methods,
         suite=options["suite"],
+        variants=options["variant"],
         weights=tuple(weights_by_model(options["weights"], models).items()),
         cell=options["cell"],
         n_cells=options["n"],

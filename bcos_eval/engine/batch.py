@@ -97,8 +97,8 @@ def explains_together(device: torch.device) -> bool:
 def pixels_of_card(n_bytes: int) -> int:
     """Return how many pixels of images share a pass on a card with so much memory, used and free.
 
-    Cards fall into classes of 1, 2, 4, … GiB. The largest networks of the suite need a third of what a pixel gets:
-    see the test that measures it.
+    Cards fall into classes of 1, 2, 4, … GiB. At 224×224 pixels, the graph of a B-cos ResNet-50 keeps 1 kB for
+    each, that of the largest transformer 14 kB.
 
     Example:
         >>> [pixels_of_card(int(gib * 2**30)) // 672**2 for gib in (15.8, 39.4, 79.1, 139.8)]

@@ -50,7 +50,7 @@ def test_columns_are_aligned_and_bars_escaped():
 
 def test_json_has_the_schema_all_repetitions_and_null_for_what_is_missing():
     found = REPORT.as_json()
-    assert set(found) == {"schema", "machine", "settings", "explainers", "perturbation", "variants"}
+    assert set(found) == {"schema", "machine", "settings", "explainers", "perturbation", "variants", "passes"}
     assert found["schema"] == 1
     assert found["explainers"] == [
         {

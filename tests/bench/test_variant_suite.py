@@ -9,6 +9,7 @@ from bcos_eval.bench import variant_suite
 from bcos_eval.bench.bench_table import bench_text
 from bcos_eval.bench.report import BenchReport
 from bcos_eval.bench.variant_suite import VARIANTS, measure_variants
+from bcos_eval.cli import bench
 
 MACHINE = {"processor": "Abacus", "cores": 2, "threads": 1, "versions": {"torch": "2.4"}}
 
@@ -35,6 +36,16 @@ def test_variants_are_measured_against_the_default(scene, without_compiler):
         if not row.note:
             assert len(row.default_seconds) == len(row.variant_seconds) == 2
             assert row.ratio > 0
+
+
+def test_some_variants_are_measured_alone(scene):
+    done = []
+    (row,) = measure_variants("bcos", scene, 1, done.append, ["bfloat16"])
+    assert (row.variant, sum(done)) == ("bfloat16", 1)
+
+
+def test_the_command_knows_the_variants():
+    assert tuple(VARIANTS) == bench.VARIANTS
 
 
 def test_a_variant_that_fails_leaves_a_note(scene, without_compiler):

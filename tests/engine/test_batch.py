@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bcos_eval.bcos import explanation_mode, for_gradients
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.engine.batch import BatchLimit, pixels_of_card
 from bcos_eval.errors import InputError
+from bcos_eval.models import load_model
 
 CPU = torch.device("cpu")
 
@@ -51,6 +53,25 @@ def test_a_batch_on_a_card_is_a_pass_of_its_class_whatever_is_free(monkeypatch):
     limit = BatchLimit(None, torch.device("cuda", 0))
     assert [limit.size(stimulus(side=side)) for side in (64, 224, 672, 4096)] == [64, 41, 4, 1]
     assert BatchLimit(3, torch.device("cuda", 0)).size(stimulus(side=672)) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "most"), [("bcos_resnet50", 2**10), ("bcos_vitc_l_patch1_14", 2**14)])
+def test_a_pixel_gets_twice_the_memory_that_graphs_keep_of_it(model, most):
+    network = load_model(model, "random", "imagenet")
+    twin, x = for_gradients(network, network.encode(torch.rand(1, 3, 224, 224)))
+    weights = {own.untyped_storage().data_ptr() for own in (*twin.parameters(), *twin.buffers())}
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), explanation_mode(twin):
+        twin(x)
+    n_bytes = sum(one.untyped_storage().nbytes() for place, one in kept.items() if place not in weights)
+    assert most / 2 < n_bytes / 224**2 < most
+    assert 2 * most <= 2**30 / pixels_of_card(2**30)
 
 
 class Memory:
