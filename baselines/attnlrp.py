@@ -238,16 +238,16 @@ def _attention(
 
 
 def _uncovered(logits: Tensor) -> str:
-    """Return what no rule covers in the graph of some logits, or that there is no attention; or ""."""
-    names = set()
+    """Return that there is no attention in the graph of some logits, or what no rule covers, or ""."""
+    names, uncovered = set(), ""
     for node in graph_nodes(logits):
         found = _NODE.fullmatch(node.name())
         name = found[1] if found else node.name()
         n_features = sum(source is not None for source, _ in node.next_functions)
         names.add(name)
         if name not in (_LINEAR | {_SOFTMAX}) and not (name in _LINEAR_IN_ONE and n_features < 2):
-            return f"computes {name}, for which there is no rule"
-    return "" if _SOFTMAX in names else "has no attention"
+            uncovered = f"computes {name}, for which there is no rule"
+    return uncovered if _SOFTMAX in names else "has no attention"
 
 
 def _logits(model: Network, encoded: Tensor, conv_gamma: float, linear_gamma: float) -> Tensor:

@@ -222,9 +222,7 @@ def test_what_has_no_rule_is_refused(spelling, what, images, targets):
 
 
 def test_a_network_without_attention_is_refused(standard, images, targets):
-    with pytest.raises(
-        IncompatibleError, match=r"^method 'attnlrp' .* 'ToyNetwork' (has no attention|computes .*); "
-    ):
+    with pytest.raises(IncompatibleError, match=r"^method 'attnlrp' .* 'ToyNetwork' has no attention; "):
         ATTNLRP(standard, images, targets)
 
 

@@ -220,7 +220,7 @@ def _ahead(low: float, high: float, direction: str) -> Ahead:
 _LEGEND = """\
 A − B: mean difference with an interval that holds for all pairs and presets of the table together (95 %,
 Bonferroni), in bold where it leaves out 0. † means on different units, each model's own grids: --pool shared pairs
-them. * fewer than 30 stimuli.
+them. * fewer than 30 stimuli. Presets have their own chance levels: compare down a column, not along a row.
 """
 
 
@@ -252,6 +252,8 @@ def _section(table: ProtocolTable) -> str:
     lines = [f"### {table.metric} on {table.dataset}\n", _means_text(table)]
     for fate, words in FATES.items():
         found = [one for one in table.conclusions if one.fate == fate]
+        if not found and fate != "turns round":
+            continue
         lines.append(f"{len(found)} of {len(table.conclusions)} pairs {words}.\n")
         if found and fate in ("turns round", "depends"):
             lines.append(_conclusions_text(found, list(table.directions)))
