@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -68,15 +68,17 @@ def le_grad(
     targets: Tensor,
     *,
     n_layers: Annotated[int, Range(low=0)] = 0,
+    stretch: Literal["minmax", "none"] = "minmax",
     upsample: Upsample = "bilinear",
 ) -> Tensor:
     """Return the sensitivity of the class to attention on each patch, `(B, K, H, W)`, non-negative.
 
     The tokens after each block are classified by the network's own pooling and classifier. The gradient of that
     logit by the block's own attention matrix, its negative part set to zero, is averaged over heads and over the
-    tokens that attend, and over blocks. The official code then stretches each map from 0 to 1; that moves the zero
-    that localisation metrics go by, and is left out. Taken outside explanation mode, which holds attention
-    constant. One forward pass serves all targets, which take a pass back through one block each.
+    tokens that attend, and over blocks. Each map is then stretched from 0 to 1: what all patches have in common,
+    often the larger part, is taken off, and localisation metrics count what is above it. A map that is the same
+    everywhere becomes zero. Taken outside explanation mode, which holds attention constant. One forward pass
+    serves all targets, which take a pass back through each block.
 
     Args:
         model: A vision transformer.
@@ -84,6 +86,7 @@ def le_grad(
         targets: `(B, K)`.
         n_layers: How many blocks count, from the last one; 0 for all, as in the paper's equations. The official
             code takes the last two of large networks unless told.
+        stretch: Whether maps begin at 0 and end at 1, as the official code has it, or stay as they are.
         upsample: How maps of patches are brought to the image's size.
 
     Raises:
@@ -91,7 +94,11 @@ def le_grad(
             grid of patches.
     """
     maps = [_maps(model, image, wanted, n_layers) for image, wanted in zip(images, targets, strict=True)]
-    return resized(torch.stack(maps), images.shape[-2:], upsample)
+    whole = resized(torch.stack(maps), images.shape[-2:], upsample)
+    if stretch == "none":
+        return whole
+    low, high = whole.amin((2, 3), keepdim=True), whole.amax((2, 3), keepdim=True)
+    return (whole - low) / (high - low).masked_fill(high == low, 1)
 
 
 def _maps(model: Network, image: Tensor, targets: Tensor, n_layers: int) -> Tensor:

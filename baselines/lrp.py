@@ -66,12 +66,15 @@ def _rules(model: Network, encoded: Tensor, composite: Composite) -> Iterator[Ca
     """Attach a composite to a network inside the block; what is yielded maps `encoded` to logits with their graph.
 
     Raises:
-        IncompatibleError: In that pass, if something between the modules changes relevance, or if the network
-            with folded norms is another function.
+        IncompatibleError: If the network has attention; and in that pass, if something between the modules changes
+            relevance, or if the network with folded norms is another function.
     """
     from zennit.rules import Norm
 
     root = cast("nn.Module", model)
+    if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
+        # An activation to zennit, which would pass relevance through it token by token.
+        raise IncompatibleError(_refusal_text(model, "has attention"))
     folds, logits = _folds(model, encoded[:1])
     rules = _composite(model, encoded, composite, folds)
     linear_calls = _LinearCalls(Norm())

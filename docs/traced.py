@@ -115,6 +115,12 @@ def file(words: Sequence[str]) -> str:
     return f"```python\n{(ROOT / words[0]).read_text(encoding='utf-8').strip()}\n```\n"
 
 
+def table(words: Sequence[str]) -> str:
+    """Return a CSV as a table: `FILE`."""
+    rows = _rows(words[0])
+    return _table([list(rows[0]), *(list(row.values()) for row in rows)])
+
+
 def metric(words: Sequence[str]) -> str:
     """Return the presets of metrics with what they state at their registration: `NAME NAME …`."""
     lines = [["preset", "better", "chance level", "stimulus", "images", "parameters", "source"]]
@@ -160,6 +166,7 @@ BLOCKS: Mapping[str, Callable[[Sequence[str]], str]] = {
     "leaderboard": leaderboard,
     "accuracies": accuracies,
     "file": file,
+    "table": table,
     "metric": metric,
     "published_weights": published_weights,
     "bench": bench,

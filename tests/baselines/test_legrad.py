@@ -13,7 +13,7 @@ from torchvision.models import VisionTransformer
 from bcos_eval.baselines import EXPLAINERS
 from bcos_eval.errors import IncompatibleError, InputError
 
-LEGRAD = partial(EXPLAINERS["legrad"], upsample="nearest")
+LEGRAD = partial(EXPLAINERS["legrad"], upsample="nearest", stretch="none")
 
 
 def as_map(tokens, image):
@@ -113,6 +113,18 @@ def test_torch_s_own_attention_with_a_class_token_is_seen(images, targets):
             expected = as_map(of_torchvision(model, image, target), image)
             assert expected.max() > 0
             torch.testing.assert_close(maps[b, k], expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+
+
+def test_maps_are_stretched_from_nought_to_one_unless_told(standard_transformer, images, targets):
+    plain = EXPLAINERS["legrad"](standard_transformer, images, targets, stretch="none")
+    low, high = plain.flatten(2).min(2).values, plain.flatten(2).max(2).values
+    expected = (plain - low[..., None, None]) / (high - low)[..., None, None]
+    torch.testing.assert_close(EXPLAINERS["legrad"](standard_transformer, images, targets), expected)
+
+
+def test_a_map_that_is_the_same_everywhere_becomes_zero(standard_transformer, images, targets):
+    nn.init.zeros_(standard_transformer.linear_head.linear.weight)
+    assert not EXPLAINERS["legrad"](standard_transformer, images, targets).any()
 
 
 def test_more_layers_than_there_are_count_as_all(standard_transformer, images, targets):

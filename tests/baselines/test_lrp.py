@@ -201,12 +201,13 @@ def test_standard_networks_by_name_are_explained(name):
         ("efficientnet_b0", "computes Mul between its layers"),
         ("convnext_tiny", "computes NativeLayerNorm between its layers"),
         ("vitc_ti_patch1_14", "computes .* between its layers"),
+        ("vit_b_32", "has attention"),
     ],
 )
 def test_networks_that_compute_something_else_between_layers_are_refused(name, what):
     model = seeded(lambda: model_info(name).build("small", 5))
     model.name = name
-    images = torch.rand(1, 3, 64, 64)
+    images = torch.rand(1, 3, model.input_size, model.input_size)
     message = rf"^method 'lrp' has rules for the layers of CNNs and '{name}' {what}, where relevance .*gradcam$"
     with pytest.raises(IncompatibleError, match=message):
         LRP.check(model, {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,39 @@ def test_all_other_networks_are_torchvision_s_too(name: str):
     if (model_info(name).n_parameters or 0) > 400e6:
         pytest.skip("needs more memory than small machines have")
     check(name)
+
+
+def documented():
+    """The module behind `docs/networks.csv`."""
+    path = Path(__file__).parents[2] / "docs" / "networks.py"
+    spec = importlib.util.spec_from_file_location("networks", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows_of_documents():
+    with documented().FILE.open(encoding="utf-8", newline="") as opened:
+        return {row["network"].strip("`"): row for row in csv.DictReader(opened)}
+
+
+def test_the_table_of_networks_has_one_of_each_class():
+    assert {*ONE_OF_EACH, *LARGE} - {"convnext_small", "vgg11"} <= {*rows_of_documents()}
+    assert tuple(rows_of_documents()) == documented().NETWORKS
+
+
+def test_the_table_of_networks_says_what_works():
+    found = documented().row("squeezenet1_1")
+    if not importlib.util.find_spec("zennit"):
+        del found["`lrp`"]
+    assert found.items() <= rows_of_documents()["squeezenet1_1"].items()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", documented().NETWORKS)
+def test_all_of_the_table_of_networks_is_so(name: str):
+    pytest.importorskip("zennit", reason="zennit is not installed")
+    assert documented().row(name) == rows_of_documents()[name]
 
 
 def test_every_classification_network_of_torchvision_has_an_entry():
