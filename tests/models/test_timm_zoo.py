@@ -54,6 +54,15 @@ def test_logits_are_timm_s_and_maps_say_something(name):
     assert bcos_eval.explain(model, images, torch.tensor([[3]]), method="grad").abs().sum() > 0
 
 
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_attention_fused_by_timm_has_rules(name):
+    model = randomised(network(name))
+    images = torch.rand(1, 3, model.input_size, model.input_size, generator=torch.Generator().manual_seed(1))
+    maps = bcos_eval.explain(model, images, torch.tensor([[0, 10]]), method="attnlrp")
+    assert maps.isfinite().all()
+    assert not torch.equal(maps[0, 0], maps[0, 1])
+
+
 @pytest.mark.parametrize("name", SPLIT)
 def test_features_are_the_last_map_with_positions(name):
     """A change of one corner of the features changes nothing else of them, and the head sees all places alike."""

@@ -15,6 +15,7 @@ from torchvision.transforms.functional import resize, to_pil_image
 
 import bcos_eval
 from bcos_eval.errors import InputError
+from bcos_eval.metrics.localisation.grid_pg import grid_pointing_game
 from bcos_eval.models import MODELS, load_model, model_info, published_weights
 from bcos_eval.models.classifier import Classifier
 from bcos_eval.models.torchvision_zoo import TorchvisionViT, names_of_weights, torchvision_names
@@ -50,7 +51,7 @@ def side_of(model: Classifier) -> int:
 
 
 def check(name: str) -> None:
-    """Logits, features and head, gradients and Grad-CAM of one network."""
+    """Logits, features and head, gradients, Grad-CAM and a grid score of one network."""
     model = network(name)
     model.name = name
     side = side_of(model)
@@ -64,6 +65,11 @@ def check(name: str) -> None:
         maps = bcos_eval.explain(model, images, targets, method=method)
         assert maps.shape == (1, 2, side, side)
         assert maps.isfinite().all()
+        # The image is noise, and so is a grid of four of its quarters.
+        regions = torch.zeros(1, 2, side, side, dtype=torch.bool)
+        regions[0, 0, : side // 2, : side // 2] = regions[0, 1, side // 2 :, side // 2 :] = True
+        scores = grid_pointing_game(maps, regions)
+        assert ((scores >= 0) & (scores <= 1)).all()
     if not isinstance(model, TorchvisionViT):
         features = model.features(encoded)
         assert features.ndim == 4
