@@ -133,14 +133,14 @@ class Conversion:
         if self.carry_over:
             # w·x = ½ w·x − ½ w·(1 − x) + constant.
             weight = torch.cat([conv.weight / 2, -conv.weight / 2], 1) if is_stem else conv.weight
-            _copy(converted.linear.weight, weight)
+            _copy_directions(converted.linear.weight, weight)
         return converted
 
     def linear(self, layer: nn.Linear) -> BcosLinear:
         """Return the B-cos layer of the same shape, on the last dimension."""
         converted = BcosLinear(layer.in_features, layer.out_features, b=self.b)
         if self.carry_over:
-            _copy(converted.linear.weight, layer.weight)
+            _copy_directions(converted.linear.weight, layer.weight)
         return converted
 
     def positionwise(self, layer: nn.Linear, side: int = 1) -> BcosConv2d:
@@ -148,7 +148,7 @@ class Conversion:
         n_channels = layer.in_features // side**2
         converted = BcosConv2d(n_channels, layer.out_features, side, padding=side // 2, b=self.b)
         if self.carry_over:
-            _copy(converted.linear.weight, layer.weight.view(layer.out_features, n_channels, side, side))
+            _copy_directions(converted.linear.weight, layer.weight.view(layer.out_features, n_channels, side, side))
         return converted
 
     def normalisation(self, norm: nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm) -> nn.Module:
@@ -217,6 +217,13 @@ class ChannelGate(DynamicLinear):
         """Scale `(N, C, H, W)`."""
         factors = self.factors(x)
         return x * (factors.detach() if self.explaining else factors)
+
+
+def _copy_directions(target: Tensor, source: Tensor) -> None:
+    """Copy filters; those of zeros, which trained networks have, keep the direction that was drawn for them."""
+    has_direction = source.flatten(1).any(1).view(-1, *[1] * (source.dim() - 1))
+    with torch.no_grad():
+        target.copy_(torch.where(has_direction, source, target))
 
 
 def _copy(target: Tensor, source: Tensor) -> None:

@@ -20,6 +20,8 @@ from .form import USUAL, BcosForm
 from .registry import ModelInfo, ModelZoo, Variant, model_info, register_zoo
 
 PREFIX = "bcos:"
+# Variances up to this are rounding errors of a constant.
+_CONSTANT = 1e-12
 _SOURCE = "Arya et al., B-cosification, NeurIPS 2024"
 
 
@@ -109,7 +111,9 @@ def _give_statistics(norm: nn.BatchNorm2d, variance: Tensor, mean: Tensor) -> No
     if norm.running_var is None or norm.running_mean is None or norm.weight is None:
         return
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-    norm.weight.copy_(gain * (variance + norm.eps).sqrt())
+    # A channel that never varies, such as that of a filter of zeros, has nothing to pass on but its bias.
+    varies = variance > _CONSTANT
+    norm.weight.copy_(torch.where(varies, gain * (variance + norm.eps).sqrt(), 0))
     if norm.bias is not None:
         norm.bias.add_(gain * (mean - norm.running_mean))
     norm.running_var.copy_(variance)

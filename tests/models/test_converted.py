@@ -101,6 +101,25 @@ def test_calibration_keeps_the_logits_and_makes_the_norms_divide_by_what_they_me
         torch.testing.assert_close(calibrated.train()(x), network(x), rtol=1e-3, atol=1e-3)
 
 
+def test_filters_of_zeros_get_a_direction_and_stay_without_effect():
+    """Trained networks have dead filters, and files with folded norms no bias that would keep them apart."""
+    torch.manual_seed(0)
+    network = torchvision_models.mobilenet_v2(num_classes=5).eval()
+    x = torch.randn(8, 3, 64, 64)
+    dead = network.features[1].conv[0][0].weight
+    with torch.no_grad():
+        dead[3] = 0
+        before = network(x)
+        calibrate_norms(network, x)
+        torch.testing.assert_close(network(x), before, rtol=1e-4, atol=1e-4)
+    assert network.features[1].conv[0][1].weight[3] == 0
+    converted = bcosify(network, b=1, carry_over=True, keep_activations=True)
+    encoded = converted.encode(torch.rand(2, 3, 64, 64))
+    assert converted(encoded).isfinite().all()
+    converted.train()(encoded).sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in converted.parameters())
+
+
 def test_set_exponent_reaches_every_layer():
     network = model_info("bcos:resnet18").build("small", 5)
     set_exponent(network, 1.5)
