@@ -148,7 +148,9 @@ class Conversion:
         n_channels = layer.in_features // side**2
         converted = BcosConv2d(n_channels, layer.out_features, side, padding=side // 2, b=self.b)
         if self.carry_over:
-            _copy_directions(converted.linear.weight, layer.weight.view(layer.out_features, n_channels, side, side))
+            _copy_directions(
+                converted.linear.weight, layer.weight.view(layer.out_features, n_channels, side, side)
+            )
         return converted
 
     def normalisation(self, norm: nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from bcos_eval.errors import unknown_name
@@ -24,6 +25,8 @@ _MOST_METHODS = 8
 # The first of these that was measured is written below the maps.
 _SCORES = ("energy_pg/", "relevance_mass/", "pointing_game/", "pixel_deletion/")
 _COLOUR = "bcos in colour"
+# Characters of a line below the input.
+_NAME_WIDTH = 10
 
 Network = tuple[str, str, str]
 
@@ -121,7 +124,7 @@ def _row(
         return None
     first, at = next(iter(holders.values()))
     colours = [one.rgba[place, 0] for one, place in holders.values() if one.rgba is not None]
-    pictures = [Picture(first.images[at], first.class_names[at][0])]
+    pictures = [Picture(first.images[at], textwrap.fill(first.class_names[at][0], _NAME_WIDTH))]
     pictures.append(Picture(on_white(colours[0])) if colours else Picture(None, "–"))
     for method in methods:
         if method not in holders:

@@ -28,6 +28,8 @@ from .style import PAGE_HEIGHT, PAGE_WIDTH, SMALL_SIZE, new_figure, settings_sen
 
 # More lines in one panel cannot be told apart, whatever their colours: there is a panel per family then.
 MOST_IN_A_PANEL = 8
+# More bands hide the lines.
+_MOST_BANDS = 4
 # Inches.
 _PANEL_HEIGHT = 2.6
 _SMALL_HEIGHT, _AROUND = 1.35, 0.5
@@ -41,8 +43,8 @@ def perturbation_pages(results: Results) -> list[FigurePage]:
     """Draw the mean curves of each metric and preset that stores them, a page each (more where it is full).
 
     With up to eight methods there is a panel per dataset and model, else a row of panels, one for each family of
-    explainers, with the other families' curves in pale grey behind. Bands are pointwise 95 % intervals over
-    images. Curves with undefined points are left out, and the axis says how many are shown.
+    explainers, with the other families' curves in pale grey behind. Bands, for up to four methods, are pointwise
+    95 % intervals over images. Curves with undefined points are left out, and the axis says how many are shown.
 
     Raises:
         MissingDataError: If no curves are stored.
@@ -60,9 +62,10 @@ def perturbation_pages(results: Results) -> list[FigurePage]:
     ):
         own = list(of_metric)
         panels = [list(same) for _, same in groupby(sorted(own, key=_panel_key), key=_panel_key)]
-        many = max(len(panel) for panel in panels) > MOST_IN_A_PANEL
-        figures = _family_figures(panels) if many else _panel_figures(panels)
-        pages += pages_of(file_name("perturbation", metric, preset), figures, _caption(own, many))
+        most = max(len(panel) for panel in panels)
+        many, banded = most > MOST_IN_A_PANEL, most <= _MOST_BANDS
+        figures = _family_figures(panels) if many else _panel_figures(panels, banded=banded)
+        pages += pages_of(file_name("perturbation", metric, preset), figures, _caption(own, many, banded))
     return pages
 
 
@@ -76,10 +79,10 @@ def _heading(panel: Sequence[MeanCurve]) -> tuple[str, str]:
     return labels["model"], f"{labels['dataset']}, {panel[0].metric}"
 
 
-def _caption(curves: Sequence[MeanCurve], many: bool) -> str:
+def _caption(curves: Sequence[MeanCurve], many: bool, banded: bool) -> str:
     first = curves[0]
     behind = "One panel per family of explainers, the others in grey behind. " if many else ""
-    bands = "" if many else " Bands: pointwise 95 % intervals over images."
+    bands = " Bands: pointwise 95 % intervals over images." if banded else ""
     return (
         f"{first.labels['metric']}/{first.labels['preset']}: mean {first.axes.y} against {first.axes.x}. "
         f"{behind}Images with an undefined point are left out.{bands}"
@@ -87,12 +90,12 @@ def _caption(curves: Sequence[MeanCurve], many: bool) -> str:
     )
 
 
-def _panel_figures(panels: Sequence[Sequence[MeanCurve]]) -> list[Figure]:
+def _panel_figures(panels: Sequence[Sequence[MeanCurve]], *, banded: bool) -> list[Figure]:
     figures = []
     for chunk in _chunks(panels, panels_per_page(_PANEL_HEIGHT)):
         figure, axes = panel_figure(len(chunk), panel_height=_PANEL_HEIGHT)
         for axis, panel in zip(axes, chunk, strict=True):
-            _draw_lines(axis, panel, banded=True)
+            _draw_lines(axis, panel, banded=banded)
             axis.set_xlabel(
                 counted(panel[0].axes.x, [one.n for one in panel], min(one.n_stimuli for one in panel))
             )

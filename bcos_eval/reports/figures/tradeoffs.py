@@ -199,7 +199,7 @@ def _draw_points(axes: Axes, points: Mapping[str, _Point]) -> None:
         )
     accuracies = [point.accuracy for point in points.values()]
     room = max(1.0, 0.18 * (max(accuracies) - min(accuracies)))
-    axes.set_xlim(min(accuracies) - room, max(accuracies) + room)
+    axes.set_xlim(min(accuracies) - room, min(max(accuracies) + room, _PERCENT))
     axes.set_ylim(0, 1.08)
     axes.set_xlabel("accuracy in %")
 
