@@ -82,7 +82,7 @@ def agreements(
         InputError: If nowhere two rankings have 3 methods in common.
     """
     is_defined = np.isfinite(table["mean"].astype(np.float64))
-    is_left_out = table["method"].isin(without) | (table["method"].str.partition("(")[0] == DEGRADED)
+    is_left_out = table["method"].isin(without) | (table["method"].str.split("(").str[0] == DEGRADED)
     ranked = table[is_defined & ~is_left_out]
     found = list(_agreements(ranked, across))
     if not found:
