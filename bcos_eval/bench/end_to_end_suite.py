@@ -21,6 +21,7 @@ from bcos_eval.errors import InputError
 from bcos_eval.models import load_model
 from bcos_eval.store.shards import Store
 
+from .clock import threads
 from .machine import machine
 from .official_localisation import DATASET, RESULT_NAME, TASK_NAME, OfficialTask
 from .phases import EXPLAINING, GRIDS, POOL, REST, SCORING, START_UP, STORING
@@ -163,9 +164,11 @@ def measure_end_to_end(
             result = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
             found = _difference(result["scores"], result["targets"], *_stored_scores(folder / "out"))
             difference = max(difference, found)
+    with threads(n_threads):
+        here = machine()
     return EndToEndReport(
         command=f"bcos-eval {' '.join(arguments)}",
-        machine=machine(),
+        machine=here,
         threads=n_threads,
         load=load,
         n_grids=len(result["targets"]),

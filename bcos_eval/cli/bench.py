@@ -61,7 +61,12 @@ def _quick_defaults(context: click.Context, _parameter: click.Parameter, quick: 
 @click.option("--cell", type=click.IntRange(min=10), default=224, help="Side of a grid's cell in pixels.")
 @click.option("--n", type=click.IntRange(min=1), default=3, help="Cells per side of the grid.")
 @click.option("--targets", type=click.IntRange(min=1), default=9, help="Targets explained on the grid.")
-@click.option("--repeats", type=click.IntRange(min=1), default=3, help="Repetitions; medians are printed.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=3,
+    help="Repetitions; medians are printed. end_to_end: 1 if not given.",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=2, help="Steps of intgrad and samples of smoothgrad.")
 @click.option("--samples", type=click.IntRange(min=2), default=24, help="Perturbed images of lime, rise, ….")
 @click.option("--images", type=click.IntRange(min=1), default=2, help="Images whose deletion curves are made.")
@@ -130,24 +135,29 @@ def _bench_workers(n_stimuli: int | None, repeats: int, as_json: bool) -> None:
 
 
 def _bench_end_to_end(options: dict[str, Any], as_json: bool, quiet: bool) -> None:
-    given = click.get_current_context().get_parameter_source("model") is ParameterSource.COMMANDLINE
-    models = registered_names("model", options["model"]) if given else ()
+    given = {name for name in ("model", "repeats") if _is_given(name)}
+    models = registered_names("model", options["model"]) if "model" in given else ()
+    repeats = options["repeats"] if "repeats" in given else 1
 
     from bcos_eval.bench.end_to_end_suite import MODEL, N_STIMULI, end_to_end_text, measure_end_to_end
     from bcos_eval.engine.progress import Progress
 
     models = models or (MODEL,)
-    with Progress(quiet=quiet).bar("end to end", 2 * options["repeats"], "processes") as bar:
+    with Progress(quiet=quiet).bar("end to end", 2 * repeats, "processes") as bar:
         report = measure_end_to_end(
             models,
             weights_by_model(options["weights"], models),
             n=options["n"],
             n_stimuli=options["stimuli"] or N_STIMULI,
-            repeats=options["repeats"],
+            repeats=repeats,
             n_threads=options["threads"],
             advance=bar.advance,
         )
     click.echo(json.dumps(report.as_json(), indent=1) + "\n" if as_json else end_to_end_text(report), nl=False)
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _request(options: dict[str, Any]) -> Any:  # noqa: ANN401 - BenchRequest, imported late because it loads torch
