@@ -8,10 +8,13 @@ BIN := $(VENV)/bin
 run: $(VENV)/.installed
 	$(BIN)/bcos-eval run --model bcos_resnet50 --metric grid_pg
 
-# The leaderboards that results/README.md reads, into runs/; hours. Photographs: BCOS_EVAL_DATA=PATH/TO/DATA.
+# The leaderboards that results/README.md reads, into runs/; hours, resumable. Photographs: BCOS_EVAL_DATA=PATH/TO/DATA.
 results: $(VENV)/.installed
-	for config in shapes tiny_imagenet20 imagenette imagenet_val; do \
+	for config in shapes shapes_trigger tiny_imagenet20 imagenette; do \
 	  $(BIN)/bcos-eval run --config results/$$config.toml || exit $$?; \
+	done
+	for config in imagenet_val imagenet_val_boxes; do \
+	  $(BIN)/bcos-eval run --config results/$$config.toml --data-dir "$$BCOS_EVAL_DATA/imagenet-val" || exit $$?; \
 	done
 
 test: lint

@@ -60,7 +60,12 @@ _REQUEST_OPTIONS = (
     ),
     click.option("--dataset", default="shapes", help="Dataset name."),
     click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the dataset."),
-    click.option("--weights", multiple=True, metavar="[MODEL=]FILE", help="Weights file, or `random`; repeats."),
+    click.option(
+        "--weights",
+        multiple=True,
+        metavar="[MODEL=]FILE",
+        help="Weights file, the dataset of shipped weights, or `random`; repeats.",
+    ),
     click.option("--samples", type=int, default=100, help="At most so many stimuli of each kind."),
     click.option("--seed", type=SEED, default=0, help="Seed of every random draw."),
     device_option,

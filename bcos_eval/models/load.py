@@ -40,7 +40,8 @@ def load_model(
         name: Registered name, for example `bcos_resnet50`.
         weights: None for the weights registered for the dataset (packaged, or for `imagenet` the published file,
             which is fetched once); a path to an official `.pth` or one of our `.safetensors` files; torchvision's
-            name of published weights, for example `IMAGENET1K_V2`; or "random" for reproducible untrained weights.
+            name of published weights, for example `IMAGENET1K_V2`; the name of the dataset that packaged weights
+            were trained on, to look at others with them; or "random" for reproducible untrained weights.
         dataset: Name of the dataset the weights were trained on. None means `shapes` for registered weights, or
             `imagenet` where there are none for it, and the published ImageNet network for "random".
         device: Where to put it.
@@ -58,7 +59,7 @@ def load_model(
         info = info if info.name in MODELS else model_with(info.name, entry)
         model = _fetched(info, torchvision_file(entry))
     else:
-        model = _from_file(info, Path(weights))
+        model = _from_file(info, shipped_weights(info.name).get(str(weights), Path(weights)))
     model.name = info.name
     return model.eval().requires_grad_(False).to(device)
 

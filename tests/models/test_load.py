@@ -405,3 +405,9 @@ def test_a_standard_network_has_no_form(tmp_path):
     identity = {"model": "resnet18", "variant": "small", "num_classes": 5, "conversion": {"max_out": 2}}
     save_weights(model, path, identity)
     assert load_model("resnet18", weights=path).num_classes == 5
+
+
+def test_packaged_weights_are_named_by_the_dataset_they_were_trained_on():
+    model = load_model("bcos_resnet18", "imagenette", dataset="imagenet")
+    assert model.class_names[0] == "tench"
+    assert model.weights_id == load_model("bcos_resnet18", shipped_weights("bcos_resnet18")["imagenette"]).weights_id
