@@ -29,8 +29,8 @@ from torch.overrides import TorchFunctionMode
 from bcos_eval.bcos import gradients_by_target
 from bcos_eval.contract.explainer import INPUT_GRADIENTS, Need, Style, register_explainer
 from bcos_eval.contract.maps import stack_targets
-from bcos_eval.contract.network import Network, device_of, name_of
-from bcos_eval.contract.network_state import frozen
+from bcos_eval.contract.network import Network, name_of
+from bcos_eval.contract.network_state import refusal_on_trial
 from bcos_eval.contract.params import NonNegative, Param
 from bcos_eval.errors import IncompatibleError
 
@@ -276,16 +276,7 @@ class _NoRuleError(Exception):
 def _refusal(model: Network, _params: Mapping[str, Param]) -> str | None:
     if getattr(model, "is_bcos", False):
         return f"has rules for standard layers and '{name_of(model)}' is a B-cos network; use bcos"
-    side = getattr(model, "input_size", None)
-    if side is None:
-        return None  # it shows in the first pass
-    try:
-        with frozen(model):
-            black = model.encode(torch.zeros(1, 3, side, side, device=device_of(model)))
-            _logits(model, black.detach().requires_grad_(), 0, 0)
-    except IncompatibleError as error:
-        return str(error)
-    return None
+    return refusal_on_trial(model, lambda encoded: _logits(model, encoded, 0, 0))
 
 
 OPERATIONS_WITH_RULES = Need("a standard transformer", _refusal)

@@ -22,8 +22,8 @@ from torch.overrides import TorchFunctionMode
 
 from bcos_eval.contract.explainer import INPUT_GRADIENTS, Need, Style, register_explainer
 from bcos_eval.contract.maps import stack_targets
-from bcos_eval.contract.network import Network, device_of, name_of
-from bcos_eval.contract.network_state import forward_hooks, frozen
+from bcos_eval.contract.network import Network, name_of
+from bcos_eval.contract.network_state import forward_hooks, refusal_on_trial
 from bcos_eval.contract.params import Param
 from bcos_eval.errors import IncompatibleError
 
@@ -237,17 +237,12 @@ def _refusal(model: Network, params: Mapping[str, Param]) -> str | None:
         return 'needs zennit, which is not installed; install it with `pip install "bcos-eval[lrp]"`'
     if getattr(model, "is_bcos", False):
         return _refusal_text(model, "is a B-cos network").replace("ixg, intgrad or gradcam", "bcos")
-    side = getattr(model, "input_size", None)
-    if side is None:
-        return None  # it shows in the first pass
-    try:
-        with frozen(model):
-            black = model.encode(torch.zeros(1, 3, side, side, device=device_of(model)))
-            with _rules(model, black.detach().requires_grad_(), "epsilon_plus") as passed:
-                passed()
-    except IncompatibleError as error:
-        return str(error)
-    return None
+
+    def attempt(encoded: Tensor) -> None:
+        with _rules(model, encoded, "epsilon_plus") as passed:
+            passed()
+
+    return refusal_on_trial(model, attempt)
 
 
 LAYERS_WITH_RULES = Need("a standard CNN, and zennit", _refusal)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from bcos_eval.errors import InputError
+from bcos_eval.errors import IncompatibleError, InputError
 
-from .network import Network, name_of
+from .network import Network, device_of, name_of
 
 ForwardHook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]
 
@@ -51,6 +51,28 @@ def frozen(model: Network) -> Iterator[None]:
                 for parameter, requires_grad, gradient in parameters:
                     parameter.requires_grad_(requires_grad)
                     parameter.grad = gradient
+
+
+def refusal_on_trial(model: Network, attempt: Callable[[Tensor], object]) -> str | None:
+    """Return why an explainer refuses a network, found by trying it on a black image of the network's size.
+
+    Args:
+        model: The network.
+        attempt: What the explainer does with an encoded image that requires a gradient.
+
+    Returns:
+        None if it works, or if the network does not say its size: it shows in the first pass then.
+    """
+    side = getattr(model, "input_size", None)
+    if side is None:
+        return None
+    try:
+        with frozen(model):
+            black = model.encode(torch.zeros(1, 3, side, side, device=device_of(model)))
+            attempt(black.detach().requires_grad_())
+    except IncompatibleError as error:
+        return str(error)
+    return None
 
 
 @contextmanager
