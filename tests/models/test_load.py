@@ -410,4 +410,6 @@ def test_a_standard_network_has_no_form(tmp_path):
 def test_packaged_weights_are_named_by_the_dataset_they_were_trained_on():
     model = load_model("bcos_resnet18", "imagenette", dataset="imagenet")
     assert model.class_names[0] == "tench"
-    assert model.weights_id == load_model("bcos_resnet18", shipped_weights("bcos_resnet18")["imagenette"]).weights_id
+    assert (
+        model.weights_id == load_model("bcos_resnet18", shipped_weights("bcos_resnet18")["imagenette"]).weights_id
+    )
