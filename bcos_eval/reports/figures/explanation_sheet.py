@@ -21,6 +21,8 @@ from .style import GREY, PAGE_WIDTH, SMALL_SIZE, new_figure, text_width
 
 # White is zero, red speaks for the target, blue against it.
 COLOUR_MAP = "bwr"
+# Of the maps of controls, which are there to be compared with and not to be looked at.
+_PALE = 0.3
 LIMIT_PERCENTILE = 99.5
 INPUT_HEADING = "input"
 COLOUR_HEADING = "bcos in colour"
@@ -174,7 +176,7 @@ def _draw_cell(axes: Axes, row: ExplanationRow, column: Column) -> None:
             return
         axes.imshow(on_white(row.colour))
     elif isinstance(column, MethodFacts) and column in row.maps:
-        _show_map(axes, row.maps[column])
+        _show_map(axes, row.maps[column], opacity=_PALE if column.is_control else 1.0)
     else:
         _leave_empty(axes)
         return
@@ -187,12 +189,12 @@ def _leave_empty(axes: Axes) -> None:
     axes.text(0.5, 0.5, "–", transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
-def _show_map(axes: Axes, values: NDArray[np.floating[Any]]) -> None:
+def _show_map(axes: Axes, values: NDArray[np.floating[Any]], *, opacity: float) -> None:
     limit = symmetric_limit(values)
     colours = mpl.colormaps[COLOUR_MAP].with_extremes(bad=_NONFINITE_COLOUR)
     # Divided here, since attributions may be so small that a norm's arithmetic in float32 would fail.
     scaled = values.astype(np.float64) / limit
-    axes.imshow(np.ma.masked_invalid(scaled), cmap=colours, vmin=-1, vmax=1)
+    axes.imshow(np.ma.masked_invalid(scaled), cmap=colours, vmin=-1, vmax=1, alpha=opacity)
 
 
 def _outline(

@@ -16,7 +16,8 @@ _SINGLE = "single"
 _MOST_ROWS = 4
 _CAPTION = (
     "Attributions of stored stimuli: red speaks for the named class, blue against it, each map on a scale of its "
-    "own that ends at the 99.5th percentile of its absolute value. The region of the class is outlined."
+    "own that ends at the 99.5th percentile of its absolute value; controls are pale. The region of the class is "
+    "outlined."
 )
 
 # Id, position of the target, and pixels: grids of another run may have the same id.
