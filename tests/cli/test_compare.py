@@ -95,17 +95,19 @@ def test_compare_refuses_what_it_cannot_pair_or_find(call, folder, tmp_path, cap
 def test_several_folders_are_compared_as_one(call, folder, tmp_path, toy_dataset, toy_network):
     request = RunRequest(
         models=("bcos_toy",),
-        metrics=("energy_pg",),
+        metrics=("grid_pg", "energy_pg"),
         methods=("gradcam",),
         dataset="toy",
         device="cpu",
+        settings=("grid_pg.n=2",),
         n_samples=4,
     )
     run(request, tmp_path / "more", networks={"bcos_toy": toy_network(True)}, dataset=toy_dataset())
     names = ("bcos_toy:ixg", "bcos_toy:gradcam", "--format", "json")
     code, out, _ = call("compare", folder, tmp_path / "more", *names)
     assert code == 0
-    (row,) = json.loads(out)["tables"][0]["comparisons"]
+    rows = {row["metric"]: row for table in json.loads(out)["tables"] for row in table["comparisons"]}
+    row = rows["energy_pg"]
     assert (row["method_a"], row["method_b"], row["n"]) == ("ixg", "gradcam", 4)
     code, _, err = call("compare", tmp_path / "none", folder, *names)
     assert (code, err) == (
@@ -115,7 +117,7 @@ def test_several_folders_are_compared_as_one(call, folder, tmp_path, toy_dataset
     )
     code, out, _ = call("agreement", folder, tmp_path / "more")
     assert code == 0
-    assert "toy, bcos_toy (4 methods)" in out
+    assert "toy, bcos_toy (3 to 4 methods)" in out  # the pool that both models share is of the first folder
 
 
 def test_agreement_prints_correlations_across_metrics_and_models(call, folder, capsys):
