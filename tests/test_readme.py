@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from click.testing import CliRunner
@@ -76,8 +77,8 @@ def test_the_lines_of_python_run_as_they_stand(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_from_top_to_bottom(monkeypatch):
-    monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
+def test_the_notebook_runs_from_top_to_bottom():
+    plt.switch_backend("agg")
     cells = json.loads((ROOT / "docs" / "first_steps.ipynb").read_text(encoding="utf-8"))["cells"]
     names = {}
     for cell in cells:
