@@ -17,7 +17,6 @@ searched for operations that no rule covers, and the method refuses if there are
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +33,7 @@ from bcos_eval.contract.network_state import refusal_on_trial
 from bcos_eval.contract.params import NonNegative, Param
 from bcos_eval.errors import IncompatibleError
 
-from .relu_rules import graph_nodes
+from .autograd_graph import graph_nodes, has_gradient, node_name, with_gradient_of
 
 # Among the values that the authors' example for torchvision's ViT-B/16 tries.
 _CONV_GAMMA = 0.25
@@ -65,8 +64,6 @@ _LINEAR = frozenset(
 _LINEAR_IN_ONE = frozenset({"Addmm", "Bmm", "Convolution", "Div", "Mm", "Mul"})
 _SOFTMAX = "Softmax"
 Layer = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-
-_NODE = re.compile(r"(?:torch::autograd::)?(\w+?)(?:Backward\d*)?")
 
 
 class _Rules(TorchFunctionMode):
@@ -144,27 +141,18 @@ class _Rules(TorchFunctionMode):
 
 
 def _product(multiply: Callable[..., Any], a: Any, b: Any) -> Any:  # noqa: ANN401 - numbers too
-    if not (_has_gradient(a) and _has_gradient(b)):
+    if not (has_gradient(a) and has_gradient(b)):
         return multiply(a, b)
     # Written so that no product of two features is left in the graph; the halves are equal.
     return (multiply(a, b.detach()) + multiply(a.detach(), b)) / 2
 
 
-def _has_gradient(x: object) -> bool:
-    return isinstance(x, Tensor) and x.requires_grad
-
-
 def _activation(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    if not _has_gradient(x):
+    if not has_gradient(x):
         return function(x)
     before = x.detach()
     output = function(before.clone())  # which may be changed in place
-    return _with_value(output, torch.where(before == 0, 0, output / before) * x)
-
-
-def _with_value(value: Tensor, chord: Tensor) -> Tensor:
-    """Return a value with the gradient of something that rounds differently."""
-    return value.detach() + (chord - chord.detach())
+    return with_gradient_of(torch.where(before == 0, 0, output / before) * x, output)
 
 
 def _with_gamma(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None, *, gamma: float) -> Tensor:
@@ -174,7 +162,7 @@ def _with_gamma(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None, *,
     by what speaks against. A bias takes its share. Source: Andéol et al. 2021, as in zennit.
     """
     value = layer(x, weight, bias)
-    if gamma == 0 or not _has_gradient(x):
+    if gamma == 0 or not has_gradient(x):
         return value
     z = value.detach()
     is_positive = x.detach() > 0
@@ -186,7 +174,7 @@ def _with_gamma(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None, *,
         total = contributions.detach()
         total = total + torch.where(total < 0, -_STABILISER, _STABILISER)
         chord = chord + torch.where(sign * z > 0, z / total, 0) * contributions
-    return _with_value(value, chord)
+    return with_gradient_of(chord, value)
 
 
 def _part(weight: Tensor, sign: int) -> Tensor:
@@ -206,7 +194,7 @@ def _layer_norm(
     normed = (x - x.mean(dims, keepdim=True)) / (variance + eps).sqrt()
     normed = normed if weight is None else normed * weight
     chord = normed if bias is None else normed + bias
-    return _with_value(F.layer_norm(x.detach(), normalized_shape, weight, bias, eps), chord)
+    return with_gradient_of(chord, F.layer_norm(x.detach(), normalized_shape, weight, bias, eps))
 
 
 def _group_norm(
@@ -241,8 +229,7 @@ def _uncovered(logits: Tensor) -> str:
     """Return that there is no attention in the graph of some logits, or what no rule covers, or ""."""
     names, uncovered = set(), ""
     for node in graph_nodes(logits):
-        found = _NODE.fullmatch(node.name())
-        name = found[1] if found else node.name()
+        name = node_name(node)
         n_features = sum(source is not None for source, _ in node.next_functions)
         names.add(name)
         if name not in (_LINEAR | {_SOFTMAX}) and not (name in _LINEAR_IN_ONE and n_features < 2):

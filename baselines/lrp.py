@@ -9,7 +9,6 @@ between modules and does not pass relevance on unchanged makes the method refuse
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -26,6 +25,8 @@ from bcos_eval.contract.network import Network, name_of
 from bcos_eval.contract.network_state import forward_hooks, refusal_on_trial
 from bcos_eval.contract.params import Param
 from bcos_eval.errors import IncompatibleError
+
+from .autograd_graph import has_gradient, node_name
 
 Composite = Literal[
     "epsilon_plus_flat",
@@ -58,7 +59,6 @@ _NEUTRAL = frozenset(
         *("MaxPool2DWithIndices", "Relu"),
     }
 )
-_NODE = re.compile(r"(?:torch::autograd::)?(\w+?)(?:Backward\d*)?")
 
 
 @contextmanager
@@ -131,11 +131,11 @@ class _LinearCalls(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401 - whatever the function gives
         """Call a function of torch."""
         named = dict(kwargs or {})
-        if func in _ADDITIONS and len(args) == 2 and not named and all(map(_has_gradient, args)):
+        if func in _ADDITIONS and len(args) == 2 and not named and all(map(has_gradient, args)):
             return self._ruled(lambda pair: pair.sum(-1), torch.stack(torch.broadcast_tensors(*args), -1))
         if func in _MEANS:
             x, *rest = args if args else (named.pop("input"),)
-            if _has_gradient(x):
+            if has_gradient(x):
                 return self._ruled(lambda x: func(x, *rest, **named), x)
         return func(*args, **(kwargs or {}))
 
@@ -159,10 +159,6 @@ class _Called(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Call it."""
         return self._function(x)
-
-
-def _has_gradient(x: object) -> bool:
-    return isinstance(x, Tensor) and x.requires_grad
 
 
 def _folds(model: Network, encoded: Tensor) -> tuple[list[tuple[list[str], str]], Tensor]:
@@ -212,17 +208,12 @@ def _foreign_operation(logits: Tensor, made_by_layers: set[Any]) -> str:
         if node is None or (node, is_inside) in seen:
             continue
         seen.add((node, is_inside))
-        name = _node_name(node)
+        name = node_name(node)
         is_inside = (is_inside or node in made_by_layers) and name != "Identity"
         if not is_inside and name not in _NEUTRAL and name != "AccumulateGrad":
             return name
         waiting.extend((source, is_inside) for source, _ in node.next_functions)
     return ""
-
-
-def _node_name(node: Any) -> str:  # noqa: ANN401 - torch does not name the types of its nodes
-    found = _NODE.fullmatch(node.name())
-    return found[1] if found else str(node.name())
 
 
 def _refusal_text(model: Network, what: str) -> str:

@@ -7,7 +7,7 @@ scripted code, and the method refuses rather than give the map of another method
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -23,6 +23,7 @@ from bcos_eval.contract.network_state import frozen
 from bcos_eval.contract.params import Param
 from bcos_eval.errors import IncompatibleError
 
+from .autograd_graph import graph_nodes, with_gradient_of
 from .gradcam import SPATIAL_FEATURES, grad_cam
 
 # Below this difference to the reference a ReLU passes its plain gradient. Source: Captum's DeepLift.
@@ -106,19 +107,6 @@ def _calls_relu(model: Network) -> bool:
 
 
 RELUS = Need("ReLUs", _refusal_without_relu)
-
-
-def graph_nodes(outputs: Tensor) -> Iterator[Any]:
-    """Iterate over the nodes of the graph that made a tensor, each once."""
-    waiting = [outputs.grad_fn]
-    seen = set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        yield node
-        waiting.extend(source for source, _ in node.next_functions)
 
 
 def _require_all_seen(model: Network, logits: Tensor, known: Sequence[Any]) -> None:
@@ -255,7 +243,7 @@ def deep_lift(model: Network, images: Tensor, targets: Tensor) -> Tensor:
     def rescaled(x: Tensor) -> Tensor:
         chord = _relu_slope(x.detach(), next(references)) * x
         # The value of the ReLU with the gradient of its chord.
-        return x.detach().relu() + (chord - chord.detach())
+        return with_gradient_of(chord, x.detach().relu())
 
     def rescaled_pool(x: Tensor, places: Tensor) -> Tensor:
         before, places_before = next(pooled_references)
@@ -269,7 +257,7 @@ def deep_lift(model: Network, images: Tensor, targets: Tensor) -> Tensor:
         value = _at(x, decisive)
         change = value.detach() - _at(before, decisive)
         chord = torch.where(change == 0, 1, rise / change.masked_fill(change == 0, 1)) * value
-        return maxima.detach() + (chord - chord.detach())
+        return with_gradient_of(chord, maxima)
 
     x = encoded.detach().requires_grad_()
     with EveryReLU(rescaled, rescaled_pool):
