@@ -13,7 +13,7 @@ from bcos_eval.bcos import target_gradients
 from bcos_eval.contract.explainer import Need, Style, register_explainer
 from bcos_eval.contract.network import Network, SplitNetwork, TokenNetwork, name_of
 from bcos_eval.contract.network_state import forward_hooks
-from bcos_eval.contract.params import Count, Param
+from bcos_eval.contract.params import Param, PassSize
 from bcos_eval.errors import IncompatibleError, unknown_name
 
 from .batching import FORWARD_BATCH_PIXELS, batches
@@ -209,7 +209,7 @@ def score_cam(
     *,
     layer: str = "",
     upsample: Upsample = "bilinear",
-    batch_pixels: Count = FORWARD_BATCH_PIXELS,
+    batch_pixels: PassSize = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return features weighted by the target's probability under each of them, `(B, K, H, W)`, non-negative.
 
@@ -223,7 +223,7 @@ def score_cam(
         targets: `(B, K)`.
         layer: Dotted name of the module whose output is weighted; empty for the last spatial features.
         upsample: How features are brought to the image's size.
-        batch_pixels: Pixels that go through the network at once.
+        batch_pixels: Pixels that go through the network at once on a CPU; on CUDA, for every 4 GiB of the card.
     """
     encoded = model.encode(images)
     with torch.no_grad():
@@ -241,7 +241,7 @@ def _weighted_features(
 ) -> Tensor:
     """Return the map `(K, H, W)` of one image `(C, H, W)` from its features `(F, h, w)`."""
     total = encoded.new_zeros(len(targets), *encoded.shape[1:])
-    for part in batches(len(features), encoded[0].numel(), batch_pixels):
+    for part in batches(len(features), encoded, batch_pixels):
         large = resized(features[part, None], encoded.shape[-2:], upsample)  # (n, 1, H, W)
         low, high = large.amin((-2, -1), keepdim=True), large.amax((-2, -1), keepdim=True)
         span = high - low

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bcos_eval.contract.explainer import INPUT_GRADIENTS, Style, register_explainer
 from bcos_eval.contract.network import Network
-from bcos_eval.contract.params import Count
+from bcos_eval.contract.params import Count, PassSize
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import GRADIENT_BATCH_PIXELS, batches
@@ -35,7 +35,7 @@ def gradient_shap(
     seed: int = 0,
     n_samples: Count = 50,
     references: References = "colours",
-    batch_pixels: Count = GRADIENT_BATCH_PIXELS,
+    batch_pixels: PassSize = GRADIENT_BATCH_PIXELS,
 ) -> Tensor:
     """Return the mean of `(x − r) · gradient(r + a (x − r))` over drawn r and a, channels summed, `(B, K, H, W)`.
 
@@ -52,7 +52,7 @@ def gradient_shap(
         seed: Seed of the draws; every image has its own.
         n_samples: Drawn points.
         references: Where paths begin.
-        batch_pixels: Pixels that go through the network at once.
+        batch_pixels: Pixels that go through the network at once on a CPU; on CUDA, for every 4 GiB of the card.
     """
     maps = []
     for image, wanted in zip(images, targets, strict=True):
@@ -60,7 +60,7 @@ def gradient_shap(
         generator = derived_generator(seed, "gradientshap", image_key(image))
         places, colours = torch.rand(n_samples, generator=generator), torch.rand(n_samples, 3, generator=generator)
         total = image.new_zeros(len(wanted), *image.shape[1:])
-        for part in batches(n_samples, image[0].numel(), batch_pixels):
+        for part in batches(n_samples, image, batch_pixels):
             starts = _starts(model, image, colours[part].to(image), references)
             way = end - starts
             points = starts + places[part].to(image)[:, None, None, None] * way

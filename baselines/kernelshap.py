@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
-from bcos_eval.contract.params import Count, Range
+from bcos_eval.contract.params import Count, PassSize, Range
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS
@@ -32,7 +32,7 @@ def kernel_shap(
     seed: int = 0,
     n_samples: Count = 500,
     kernel_size: Annotated[int, Range(low=0)] = BY_IMAGE_SIZE,
-    batch_pixels: Count = FORWARD_BATCH_PIXELS,
+    batch_pixels: PassSize = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return the signed Shapley value of every pixel's superpixel for each target's logit, `(B, K, H, W)`.
 
@@ -47,7 +47,7 @@ def kernel_shap(
         seed: Seed of the samples; every image has its own.
         n_samples: Largest number of perturbed images besides the whole and the empty one.
         kernel_size: Width of quickshift's kernel, 0 for one by the size of the image, as for `lime`.
-        batch_pixels: Pixels that go through the network at once.
+        batch_pixels: Pixels that go through the network at once on a CPU; on CUDA, for every 4 GiB of the card.
     """
     maps = []
     for image, wanted in zip(images, targets, strict=True):

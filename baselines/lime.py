@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
-from bcos_eval.contract.params import Count, Range
+from bcos_eval.contract.params import PassSize, Range
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS, batches
@@ -52,7 +52,7 @@ def lime(
     n_samples: Annotated[int, Range(low=2)] = 500,
     kernel_size: Annotated[int, Range(low=0)] = BY_IMAGE_SIZE,
     map: Literal["top5", "weights"] = "top5",
-    batch_pixels: Count = FORWARD_BATCH_PIXELS,
+    batch_pixels: PassSize = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return the superpixels that speak for each target, `(B, K, H, W)`.
 
@@ -70,7 +70,7 @@ def lime(
         map: `top5` marks the five superpixels with the highest positive weights by 1 (the B-cos papers'
             preset; fewer where fewer are positive, a zero map where none is), `weights` gives every pixel
             the signed weight of its superpixel.
-        batch_pixels: Pixels that go through the network at once.
+        batch_pixels: Pixels that go through the network at once on a CPU; on CUDA, for every 4 GiB of the card.
     """
     maps = []
     for image, wanted in zip(images, targets, strict=True):
@@ -198,13 +198,13 @@ def masked_logits(model: Network, encoded: Tensor, segments: Tensor, keep: Tenso
         encoded: `(C, H, W)`.
         segments: Superpixel of every pixel, `(H, W)`.
         keep: False for the superpixels to remove, `(n, S)` bool.
-        batch_pixels: Pixels that go through the network at once.
+        batch_pixels: Pixels that go through the network at once on a CPU; on CUDA, for every 4 GiB of the card.
     """
     fill = mean_colours(encoded, segments)
     with torch.no_grad():
         return torch.cat(
             [
                 model(without_superpixels(encoded, fill, segments, keep[part]))
-                for part in batches(len(keep), segments.numel(), batch_pixels)
+                for part in batches(len(keep), encoded, batch_pixels)
             ]
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
-from bcos_eval.contract.params import Count
+from bcos_eval.contract.params import Count, PassSize
 
 from .batching import FORWARD_BATCH_PIXELS, batches
 
@@ -30,7 +30,7 @@ def occlusion(
     *,
     size: Count = 32,
     stride: Count = 32,
-    batch_pixels: Count = FORWARD_BATCH_PIXELS,
+    batch_pixels: PassSize = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return each logit's drop under square masks, spread over their pixels, `(B, K, H, W)`.
 
@@ -44,7 +44,7 @@ def occlusion(
         targets: `(B, K)`.
         size: Side of the squares in pixels; squares are cut at the image's border.
         stride: Distance of neighbouring squares in pixels.
-        batch_pixels: Pixels that go through the network at once.
+        batch_pixels: Pixels that go through the network at once on a CPU; on CUDA, for every 4 GiB of the card.
     """
     squares = windows(images.shape[-2], images.shape[-1], size, stride)
     encoded = model.encode(images)
@@ -76,7 +76,7 @@ def _masked_logits(
 ) -> Tensor:
     """Return the targets' logits `(n, K)` with each square set to the encoded zero."""
     parts = []
-    for part in batches(len(squares), encoded[0].numel(), batch_pixels):
+    for part in batches(len(squares), encoded, batch_pixels):
         masked = encoded.repeat(part.stop - part.start, 1, 1, 1)
         for index, (rows, columns) in enumerate(squares[part]):
             masked[index, :, rows, columns] = 0

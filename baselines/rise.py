@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bcos_eval.contract.explainer import Style, register_explainer
 from bcos_eval.contract.network import Network
-from bcos_eval.contract.params import Count, OpenFraction, Range
+from bcos_eval.contract.params import Count, OpenFraction, PassSize, Range
 from bcos_eval.seeding import derived_generator, image_key
 
 from .batching import FORWARD_BATCH_PIXELS, batches
@@ -32,7 +32,7 @@ def rise(
     n_masks: Count = 500,
     n_cells: Annotated[int, Range(low=2)] = 8,
     keep_probability: OpenFraction = 0.1,
-    batch_pixels: Count = FORWARD_BATCH_PIXELS,
+    batch_pixels: PassSize = FORWARD_BATCH_PIXELS,
 ) -> Tensor:
     """Return `Σ probability · mask / (n_masks · keep_probability)` for each target, `(B, K, H, W)`, not negative.
 
@@ -47,7 +47,7 @@ def rise(
         n_masks: Masks per image.
         n_cells: Cells per side of a mask before upsampling, at least 2.
         keep_probability: Chance of a cell to be kept, in (0, 1].
-        batch_pixels: Pixels that go through the network at once.
+        batch_pixels: Pixels that go through the network at once on a CPU; on CUDA, for every 4 GiB of the card.
     """
     maps = []
     with torch.no_grad():
@@ -122,7 +122,7 @@ def _weighted_masks(
 ) -> Tensor:
     """Return the sum of the masks weighted by the targets' probabilities, `(K, H, W)`."""
     total = encoded.new_zeros(len(targets), *encoded.shape[1:])
-    for part in batches(len(draws.cells), encoded[0].numel(), batch_pixels):
+    for part in batches(len(draws.cells), encoded, batch_pixels):
         masks = draws.masks(part).to(encoded)
         probabilities = model.probability(model(masks[:, None] * encoded))[:, targets]
         total += torch.einsum("nk,nhw->khw", probabilities, masks)

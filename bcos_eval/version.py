@@ -6,4 +6,4 @@ __version__ = "0.1.0"
 # explainer, a network, a stimulus), so that scores of before are not found again; a release alone forgets nothing.
 NUMERICAL_VERSION = 4
 # Of the code under metrics/ at this version, without its words: a test fails when they no longer belong together.
-METRICS_DIGEST = "96bacfddc0650837"
+METRICS_DIGEST = "9b618db91a0e68ea"

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bcos_eval.contract.params import Param
+from bcos_eval.contract.pass_size import images_per_pass
 from bcos_eval.contract.plugins import find_explainer
 from bcos_eval.data import load_dataset
 from bcos_eval.errors import InputError
@@ -60,8 +61,7 @@ class Case:
 
     def images_per_pass(self) -> int:
         """Return how many images our explainer sends through the network at once."""
-        n_pixels = self.image.shape[-2] * self.image.shape[-1]
-        return max(1, self.integer("batch_pixels") // n_pixels) if "batch_pixels" in self.params else 1
+        return images_per_pass(self.image, self.integer("batch_pixels")) if "batch_pixels" in self.params else 1
 
 
 def network_for_bench(name: str, weights: str, side: int, device: str = "cpu") -> Classifier:

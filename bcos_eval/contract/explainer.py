@@ -141,6 +141,11 @@ class Explainer:
             **{key: value for key, value in COMMON_PARAMS.items() if key not in self.info.defaults},
         }
 
+    @property
+    def speed_only(self) -> frozenset[str]:
+        """Parameters that change how fast maps are made, not the maps."""
+        return self.info.limits.speed_only
+
     def __call__(
         self, model: Network, images: Tensor, targets: Tensor, *, seed: int = 0, **params: Param
     ) -> Tensor:

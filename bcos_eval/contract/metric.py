@@ -218,6 +218,11 @@ class Metric:
         """Every parameter with the preset's value."""
         return self.info.defaults
 
+    @property
+    def speed_only(self) -> frozenset[str]:
+        """Parameters that change how fast scores are made, not the scores."""
+        return limits_of(self.function).speed_only
+
     def checked(self, params: Mapping[str, object]) -> dict[str, Param]:
         """Return parameters in the types of their defaults.
 

@@ -54,8 +54,17 @@ class Range:
         return f"a number from {self.low:g} to {self.high:g}" if bounded else f"{self.low:g} or more"
 
 
+class SpeedOnly:
+    """Marks a parameter that changes how fast numbers are made, not the numbers, up to rounding.
+
+    It is no part of what a score is stored and tabulated under.
+    """
+
+
 # The ranges that most parameters have.
 Count = Annotated[int, Range(low=1)]
+# How much goes through a network at once.
+PassSize = Annotated[int, Range(low=1), SpeedOnly()]
 NonNegative = Annotated[float, Range(low=0)]
 Positive = Annotated[float, Range(low=0, above=True)]
 Fraction = Annotated[float, Range(low=0, high=1)]
@@ -70,10 +79,12 @@ class Limits:
     Attributes:
         ranges: Numbers allowed, by parameter.
         choices: Words allowed, by parameter.
+        speed_only: Parameters that change no number.
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
     choices: Mapping[str, tuple[Param, ...]] = field(default_factory=dict)
+    speed_only: frozenset[str] = frozenset()
 
 
 def limits_of(function: Callable[..., Any]) -> Limits:
@@ -86,12 +97,15 @@ def limits_of(function: Callable[..., Any]) -> Limits:
         return Limits()
     ranges: dict[str, Range] = {}
     choices: dict[str, tuple[Param, ...]] = {}
+    speed_only: set[str] = set()
     for name, hint in hints.items():
         if get_origin(hint) is Literal:
             choices[name] = get_args(hint)
         elif get_origin(hint) is Annotated:
-            ranges.update((name, extra) for extra in get_args(hint)[1:] if isinstance(extra, Range))
-    return Limits(ranges, choices)
+            extras = get_args(hint)[1:]
+            ranges.update((name, extra) for extra in extras if isinstance(extra, Range))
+            speed_only.update(name for extra in extras if isinstance(extra, SpeedOnly))
+    return Limits(ranges, choices, frozenset(speed_only))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,14 +10,13 @@ from typing import TypeVar
 import torch
 
 from bcos_eval.contract.network import is_out_of_memory
+from bcos_eval.contract.pass_size import memory_class_gib
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.errors import InputError
 
 _CPU_PIXELS = 2**18
 # Of a CUDA card's memory, which are 32 KiB for a pixel.
 _PIXELS_PER_GIB = 2**15
-# What a card has at least of the memory it is sold with.
-_USABLE = 0.9
 _LARGEST_BATCH = 64
 
 T = TypeVar("T")
@@ -50,7 +48,7 @@ class BatchLimit:
     def _pixels(self) -> int:
         if self.device.type != "cuda":
             return _CPU_PIXELS
-        return pixels_of_card(torch.cuda.get_device_properties(self.device).total_memory)
+        return pixels_of_card(memory_class_gib(self.device))
 
     def batches(self, stimuli: Sequence[Stimulus]) -> Iterator[list[Stimulus]]:
         """Yield consecutive stimuli of equal shape, in order."""
@@ -94,17 +92,15 @@ def explains_together(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def pixels_of_card(n_bytes: int) -> int:
-    """Return how many pixels of images share a pass on a card with so much memory, used and free.
+def pixels_of_card(memory_class: int) -> int:
+    """Return how many pixels of images share a pass on a card of a memory class in GiB.
 
-    Cards fall into classes of 1, 2, 4, … GiB. At 224×224 pixels, the graph of a B-cos ResNet-50 keeps 1 kB for
-    each, that of the largest transformer 14 kB.
+    At 224×224 pixels, the graph of a B-cos ResNet-50 keeps 1 kB for each, that of the largest transformer 14 kB.
 
     Example:
-        >>> [pixels_of_card(int(gib * 2**30)) // 672**2 for gib in (15.8, 39.4, 79.1, 139.8)]
+        >>> [pixels_of_card(gib) // 672**2 for gib in (16, 32, 64, 128)]
         [1, 2, 4, 9]
     """
-    memory_class = 2 ** math.floor(math.log2(max(n_bytes / _USABLE / 2**30, 1)))
     return memory_class * _PIXELS_PER_GIB
 
 

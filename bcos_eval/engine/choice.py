@@ -25,7 +25,7 @@ class Choice(Generic[Entry]):
     Attributes:
         entry: What is run.
         params: All parameters, those left at their default too.
-        changed: Names of the parameters that differ from the default.
+        changed: Names of the parameters that differ from the default and can change a number.
     """
 
     entry: Entry
@@ -50,7 +50,11 @@ class Choice(Generic[Entry]):
     def as_json(self) -> dict[str, object]:
         """Return what can change its numbers, as plain values."""
         code = {"code": self.entry.code} if self.entry.code else {}
-        return {"name": self.name, "params": dict(self.params), **code}
+        defaults = self.entry.all_defaults
+        params = {
+            key: defaults[key] if key in self.entry.speed_only else value for key, value in self.params.items()
+        }
+        return {"name": self.name, "params": params, **code}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,8 @@ def choose(entry: Entry, settings: Iterable[ParamSetting]) -> Choice[Entry]:
     mine = sorted((s for s in settings if _is_for(s, entry)), key=lambda setting: owners.index(setting.owner))
     given = {_key(setting, defaults): _typed(setting, defaults) for setting in mine}
     params = {**defaults, **entry.checked(given)}
-    return Choice(entry, params, tuple(sorted(key for key in params if params[key] != defaults[key])))
+    changed = (key for key in params if params[key] != defaults[key] and key not in entry.speed_only)
+    return Choice(entry, params, tuple(sorted(changed)))
 
 
 def check_settings(

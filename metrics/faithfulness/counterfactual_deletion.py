@@ -25,7 +25,7 @@ from torch import Tensor
 from bcos_eval.contract.exactness import in_float64
 from bcos_eval.contract.explained_model import ExplainedModel, content_key, memory_of
 from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
-from bcos_eval.contract.params import Count
+from bcos_eval.contract.params import PassSize
 from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
 from bcos_eval.contract.stimulus import Counterfactuals
 
@@ -144,7 +144,7 @@ _PARTIAL = MetricInfo(
 
 
 @register_metric(_PARTIAL, recommended=True)
-def _score_given_size(batch: Batch, *, batch_size: Count) -> Scored:
+def _score_given_size(batch: Batch, *, batch_size: PassSize) -> Scored:
     """Score the rank correlation of attribution and drop that the sizes of the parts do not explain.
 
     Large parts collect much attribution of any kind and change much: a map that knows sizes only would score above
@@ -161,7 +161,7 @@ def _score_given_size(batch: Batch, *, batch_size: Count) -> Scored:
 
 
 @register_metric(_PARTIAL.variant("spearman", chance="area"))
-def _score_plain(batch: Batch, *, batch_size: Count) -> Scored:
+def _score_plain(batch: Batch, *, batch_size: PassSize) -> Scored:
     """Score the rank correlation of attribution and drop.
 
     Its chance level is that of the sizes of the parts, which a constant map scores. Equal sums or equal drops, a
@@ -175,7 +175,7 @@ def _score_plain(batch: Batch, *, batch_size: Count) -> Scored:
 
 
 @register_metric(_PARTIAL.variant("wasted", direction="lower", low=0.0, chance="area"))
-def _score_wasted(batch: Batch, *, batch_size: Count) -> Scored:
+def _score_wasted(batch: Batch, *, batch_size: PassSize) -> Scored:
     """Score the share of the positive attribution on parts whose absence changes the logit by next to nothing.
 
     That is by at most 1 % of the largest change that a part of the same scene makes. Pixels of no part do not

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bcos_eval.contract.explained_model import memory_of
 from bcos_eval.contract.metric import Batch, CurveAxes, MetricInfo, Scored, register_metric
-from bcos_eval.contract.params import Count
+from bcos_eval.contract.params import PassSize
 from bcos_eval.contract.statuses import Status, is_zero, map_statuses
 from bcos_eval.seeding import derived_generator, image_key
 
@@ -105,7 +105,7 @@ def _curves(
     return curves, normalised_area(curves, counts)
 
 
-def _score_area(batch: Batch, *, metric: Curve, fill: str, ties: Ties, batch_size: Count) -> Scored:
+def _score_area(batch: Batch, *, metric: Curve, fill: str, ties: Ties, batch_size: PassSize) -> Scored:
     """Score the area below the most-first curve; lower is better for deletion, higher for insertion.
 
     Insertion equals the area below the least-first deletion curve (where ties are drawn; in index order only
@@ -115,7 +115,7 @@ def _score_area(batch: Batch, *, metric: Curve, fill: str, ties: Ties, batch_siz
     return scored_curves(batch, *_curves(batch, "most", metric, fill, ties, batch_size))
 
 
-def _score_gap(batch: Batch, *, fill: str, ties: Ties, batch_size: Count) -> Scored:
+def _score_gap(batch: Batch, *, fill: str, ties: Ties, batch_size: PassSize) -> Scored:
     """Score the area of the least-first minus that of the most-first curve; the latter's curves are returned.
 
     The level of the probabilities cancels, so networks with sigmoid and with softmax compare more fairly.
@@ -126,13 +126,13 @@ def _score_gap(batch: Batch, *, fill: str, ties: Ties, batch_size: Count) -> Sco
     return scored_curves(batch, curves, least - most)
 
 
-def _score_controlled(batch: Batch, *, metric: Curve, ties: Ties, batch_size: Count) -> Scored:
+def _score_controlled(batch: Batch, *, metric: Curve, ties: Ties, batch_size: PassSize) -> Scored:
     """Score as `default` does; the chance level is the mean score of ten random orders of the same image."""
     scored = scored_curves(batch, *_curves(batch, "most", metric, DEFAULT_FILL, ties, batch_size))
     return replace(scored, chance=random_order_areas(batch, metric, batch_size))
 
 
-def _score_normalised(batch: Batch, *, metric: Curve, ties: Ties, batch_size: Count) -> Scored:
+def _score_normalised(batch: Batch, *, metric: Curve, ties: Ties, batch_size: PassSize) -> Scored:
     """Score the area of `default` over the intact image's probability, so that networks' levels cancel.
 
     Skipped, and NaN, where that probability is below 1e-6.
@@ -145,7 +145,7 @@ def _score_normalised(batch: Batch, *, metric: Curve, ties: Ties, batch_size: Co
     return replace(scored, status=map_statuses(batch.maps.cpu(), conditions))
 
 
-def _score_rise(batch: Batch, *, metric: Curve, ties: Ties, batch_size: Count) -> Scored:
+def _score_rise(batch: Batch, *, metric: Curve, ties: Ties, batch_size: PassSize) -> Scored:
     """Score as RISE does: in encoded space, 224 pixels a step, points taken as equally spaced.
 
     Deleted pixels become the encoded zero; insertion starts from the blurred network input. RISE follows the

@@ -8,7 +8,7 @@ import torch
 
 from bcos_eval.contract.explained_model import memory_of
 from bcos_eval.contract.metric import Batch, CurveAxes, MetricInfo, Scored, register_metric
-from bcos_eval.contract.params import Count
+from bcos_eval.contract.params import PassSize
 from bcos_eval.errors import InputError
 
 from ..ranking import First, Ties, pixel_order
@@ -75,7 +75,7 @@ _PERTURBATION = _CODA.variant(
 
 @register_metric(_PERTURBATION, recommended=True)
 @register_metric(_CODA)
-def _score_least_first(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
+def _score_least_first(batch: Batch, *, batch_size: PassSize, ties: Ties) -> Scored:
     """Score how well the target's probability survives the removal of the least important pixels.
 
     Removed pixels are 0 in every channel of the *encoded* image, which is no colour for a B-cos network. The
@@ -87,7 +87,7 @@ def _score_least_first(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored
 
 
 @register_metric(_CODA.variant("coda_most", direction="lower"))
-def _score_most_first(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
+def _score_most_first(batch: Batch, *, batch_size: PassSize, ties: Ties) -> Scored:
     """Score as `coda` does, while the most important pixels are removed; lower is better."""
     return _perturbed(batch, "most", batch_size, ties)
 
@@ -123,7 +123,7 @@ _INCREMENTAL = _IDSDS.variant(
 
 @register_metric(_INCREMENTAL, recommended=True)
 @register_metric(_IDSDS)
-def _score_ascending(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
+def _score_ascending(batch: Batch, *, batch_size: PassSize, ties: Ties) -> Scored:
     """Score the plain mean of the curve, least important pixels first; higher is better.
 
     The probability is the softmax for every network, as in the source, and removed pixels are 0 in the colour
@@ -134,7 +134,7 @@ def _score_ascending(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
 
 
 @register_metric(_IDSDS.variant("idsds_descending", direction="lower"))
-def _score_descending(batch: Batch, *, batch_size: Count, ties: Ties) -> Scored:
+def _score_descending(batch: Batch, *, batch_size: PassSize, ties: Ties) -> Scored:
     """Score as `idsds` does, most important pixels first; lower is better."""
     return _incremental(batch, "most", batch_size, ties)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from bcos_eval.contract.exactness import in_float64
 from bcos_eval.contract.explained_model import ExplainedModel
 from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric, unknown_chance
-from bcos_eval.contract.params import Count, Range
+from bcos_eval.contract.params import Count, PassSize, Range
 from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
 from bcos_eval.seeding import derived_generator, image_key
 
@@ -168,7 +168,7 @@ def random_patches(image: Tensor, *, n_samples: int, seed: int = 0) -> Tensor:
     ),
     recommended=True,
 )
-def _score_correlation(batch: Batch, *, n_samples: Annotated[int, Range(low=2)], batch_size: Count) -> Scored:
+def _score_correlation(batch: Batch, *, n_samples: Annotated[int, Range(low=2)], batch_size: PassSize) -> Scored:
     """Score Pearson's correlation of attribution sums and logit drops over random sets of cells turned black.
 
     All targets and explainers of an image see the same sets. Equal sums or equal drops score NaN with status
@@ -202,7 +202,7 @@ _INFIDELITY = MetricInfo(
 
 
 @register_metric(_INFIDELITY, recommended=True)
-def _score_absolute(batch: Batch, *, n_samples: Count, batch_size: Count) -> Scored:
+def _score_absolute(batch: Batch, *, n_samples: Count, batch_size: PassSize) -> Scored:
     """Score the mean squared difference of a patch's attribution and the target's logit drop, in squared logits.
 
     The attribution is taken to be a contribution, which already holds the factor of the input, as those of B-cos
@@ -215,7 +215,7 @@ def _score_absolute(batch: Batch, *, n_samples: Count, batch_size: Count) -> Sco
 
 
 @register_metric(_INFIDELITY.variant("normalised", scale_invariant=True))
-def _score_normalised(batch: Batch, *, n_samples: Count, batch_size: Count) -> Scored:
+def _score_normalised(batch: Batch, *, n_samples: Count, batch_size: PassSize) -> Scored:
     """Score as `default` does after the map is given the scale that suits it best, a negative one too."""
     sums, drops = _sums_and_drops(batch, n_samples, batch_size)
     return _scored(batch, squared_errors(best_scale(sums, drops)[..., None] * sums, drops))

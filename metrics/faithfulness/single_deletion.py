@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bcos_eval.contract.exactness import in_float64
 from bcos_eval.contract.metric import Batch, MetricInfo, Scored, register_metric
-from bcos_eval.contract.params import Count
+from bcos_eval.contract.params import PassSize
 from bcos_eval.contract.statuses import Status, is_constant, is_nonfinite, is_zero, map_statuses
 from bcos_eval.errors import InputError
 
@@ -79,7 +79,7 @@ def _removed_cells(sides: tuple[int, ...], cells_per_side: int) -> Tensor:
     ),
     recommended=True,
 )
-def _score(batch: Batch, *, batch_size: Count) -> Scored:
+def _score(batch: Batch, *, batch_size: PassSize) -> Scored:
     """Score the rank correlation of cell sums and logit drops over 16 cells.
 
     With a network fine-tuned on images with missing cells this is IDSDS. Equal sums or equal drops score NaN

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bcos_eval.bcos import explanation_mode, for_gradients
+from bcos_eval.contract.pass_size import memory_class_of
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.engine.batch import BatchLimit, pixels_of_card
 from bcos_eval.errors import InputError
@@ -42,7 +43,7 @@ def test_the_automatic_size_shrinks_with_the_image():
     [(7.8, 8), (10.75, 8), (15.8, 16), (23.6, 16), (39.4, 32), (79.1, 64), (139.8, 128), (0.2, 1)],
 )
 def test_passes_of_a_card_depend_on_its_memory_class(gib, expected):
-    assert pixels_of_card(int(gib * 2**30)) == expected * 2**15
+    assert pixels_of_card(memory_class_of(int(gib * 2**30))) == expected * 2**15
 
 
 def test_a_batch_on_a_card_is_a_pass_of_its_class_whatever_is_free(monkeypatch):
@@ -71,7 +72,7 @@ def test_a_pixel_gets_twice_the_memory_that_graphs_keep_of_it(model, most):
         twin(x)
     n_bytes = sum(one.untyped_storage().nbytes() for place, one in kept.items() if place not in weights)
     assert most / 2 < n_bytes / 224**2 < most
-    assert 2 * most <= 2**30 / pixels_of_card(2**30)
+    assert 2 * most <= 2**30 / pixels_of_card(1)
 
 
 class Memory:

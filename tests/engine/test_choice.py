@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bcos_eval.contract.metric import Metric, MetricInfo
+from bcos_eval.contract.explainer import EXPLAINERS
+from bcos_eval.contract.metric import METRICS, Metric, MetricInfo
 from bcos_eval.contract.plugins import find_explainer, find_metric
 from bcos_eval.engine.choice import ParamSetting, check_settings, choose, parse_setting
 from bcos_eval.errors import InputError
@@ -37,6 +38,27 @@ def test_values_get_the_type_of_the_default():
 
 def test_a_setting_equal_to_the_default_does_not_change_the_label():
     assert choose(metric(), [parse_setting("m.n=3")]).label == "m/p"
+
+
+@pytest.mark.parametrize(
+    ("entry", "setting"),
+    [
+        (find_explainer("lime"), "lime.batch_pixels=7"),
+        (find_metric("pixel_deletion"), "pixel_deletion.batch_size=7"),
+    ],
+    ids=["method", "metric"],
+)
+def test_a_setting_that_changes_speed_alone_reaches_the_code_and_not_the_identity_of_its_numbers(entry, setting):
+    plain, quick = choose(entry, []), choose(entry, [parse_setting(setting)])
+    assert 7 in quick.params.values()
+    assert (quick.label, quick.as_json()) == (plain.label, plain.as_json())
+
+
+def test_every_size_of_a_pass_is_declared_to_change_speed_alone():
+    entries = [*EXPLAINERS.values(), *METRICS.values()]
+    sized = [(entry, key) for entry in entries for key in entry.all_defaults if key.startswith("batch_")]
+    assert len(sized) > 20
+    assert all(key in entry.speed_only for entry, key in sized)
 
 
 def test_a_setting_for_the_preset_wins_over_one_for_the_name():
