@@ -41,4 +41,4 @@ def shared_pool(pools: Sequence[Pool]) -> Pool:
 
 def _mean_ranks(logits: Tensor) -> Tensor:
     """Ranks from 1 (least sure) within each row of `(M, n)`, averaged over rows, `(n,)`."""
-    return torch.from_numpy(stats.rankdata(logits.numpy(), axis=1)).mean(0)
+    return torch.from_numpy(stats.rankdata(logits.double().numpy(), axis=1)).mean(0)
