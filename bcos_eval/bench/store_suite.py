@@ -33,8 +33,9 @@ _INDEX = (
 # What a run does that finds everything done: its table is made from what it has looked at already.
 _FINISHED = f"{_INDEX}; {_TABLE.replace('[folder]', '[store]')}"
 _FIGURES = (
-    "from bcos_eval.reports.figures.figures import draw; (folder / 'drawn').mkdir(); "
-    "draw([folder], [], folder / 'drawn', note=lambda _: None)"
+    "from bcos_eval.reports.figures.figures import draw; from bcos_eval.reports.results import Results; "
+    "(folder / 'drawn').mkdir(); "
+    "draw(Results.unchecked([folder]), [], folder / 'drawn', note=lambda _: None)"
 )
 _WORK = {
     "first leaderboard": _TABLE,

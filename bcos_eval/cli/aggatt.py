@@ -22,7 +22,8 @@ def aggatt_command(out: Path, quiet: bool, **options: Any) -> None:  # noqa: ANN
     from bcos_eval.engine.aggregate import aggregate_attributions
     from bcos_eval.engine.progress import Progress
     from bcos_eval.reports.figures.figures import draw
+    from bcos_eval.reports.results import Results
 
     aggregate_attributions(request, out, progress=Progress(quiet=quiet))
-    for path in draw([out], ["aggatt"], out / "aggatt"):
+    for path in draw(Results.unchecked([out]), ["aggatt"], out / "aggatt"):
         click.echo(path)

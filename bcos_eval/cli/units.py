@@ -59,6 +59,7 @@ def units_command(
     from bcos_eval.engine.unit_examples import keep_top_images
     from bcos_eval.models import load_model
     from bcos_eval.reports.figures.figures import draw
+    from bcos_eval.reports.results import Results
     from bcos_eval.store.atomic_write import require_writable
     from bcos_eval.user_code.network import choose_device
 
@@ -69,5 +70,5 @@ def units_command(
     network = load_model(model, weights, dataset, choose_device(device))
     images = load_dataset(dataset, data_dir, transform=EvaluationTransform.for_network(network))
     keep_top_images(network, images, units, over=over, n_samples=samples, n_top=top, root=out)
-    for path in draw([out], ["units"], out / "hidden_units"):
+    for path in draw(Results.unchecked([out]), ["units"], out / "hidden_units"):
         click.echo(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from bcos_eval.errors import InputError
 from bcos_eval.store.aggregates import AggregateAttribution, load_aggregates
 from bcos_eval.store.examples import Examples, load_examples
+from bcos_eval.store.facts import MethodFacts
 from bcos_eval.store.maps import StoredMaps, load_maps
 from bcos_eval.store.shards import Store, StoredShard
 
 from .tables.leaderboard import require_results, stored_units
+from .tables.selection import is_named, selected
 from .tables.stored import StoredLeaderboard, stored_leaderboard
 
 if TYPE_CHECKING:
@@ -34,9 +36,11 @@ class Results:
 
     Attributes:
         folders: The folders, each once.
+        chosen: What of them is shown, by model, method and metric; all of a key that is missing. See `only`.
     """
 
     folders: tuple[Path, ...]
+    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folders: Iterable[Path | str]) -> Results:
@@ -53,6 +57,22 @@ class Results:
     def unchecked(cls, folders: Iterable[Path | str]) -> Results:
         """Return the results of folders of which some may hold pictures alone."""
         return cls(tuple(dict.fromkeys(Path(folder) for folder in folders)))
+
+    def only(
+        self, *, model: Sequence[str] = (), method: Sequence[str] = (), metric: Sequence[str] = ()
+    ) -> Results:
+        """Return these results as if the folders held no others.
+
+        Args:
+            model: Names of models, which may hold wildcards; none for all.
+            method: Names of methods, with or without their parameters, likewise.
+            metric: Names of metrics, with or without presets, likewise.
+
+        Raises:
+            InputError: If nothing stored has a name; raised by what is asked of the returned results.
+        """
+        asked = {"model": model, "method": method, "metric": metric}
+        return replace(self, chosen={key: tuple(values) for key, values in asked.items() if values})
 
     def require_some(self) -> None:
         """Refuse folders without results.
@@ -71,7 +91,10 @@ class Results:
     @cached_property
     def board(self) -> StoredLeaderboard:
         """The leaderboard with notes on what it leaves out."""
-        return stored_leaderboard(self.folders)
+        board = stored_leaderboard(self.folders)
+        kept = {id(row) for row in selected(board.rows, self.chosen)}
+        pairs = [pair for pair in zip(board.rows, board.cells, strict=True) if id(pair[0]) in kept]
+        return replace(board, rows=[row for row, _ in pairs], cells=[cell for _, cell in pairs])
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -247,7 +270,7 @@ class Results:
         for folder in self.folders:
             for one in load_examples(folder):
                 kept.setdefault(one.identity, one)
-        return list(kept.values())
+        return [one for one in kept.values() if self._shows(one.identity.model, one.identity.method)]
 
     @cached_property
     def example_scores(self) -> Mapping[tuple[str, ...], Mapping[str, float]]:
@@ -273,7 +296,12 @@ class Results:
         Raises:
             InputError: If a file is damaged.
         """
-        return [one for folder in self.folders for one in load_aggregates(folder)]
+        found = (one for folder in self.folders for one in load_aggregates(folder))
+        return [one for one in found if self._shows(one.model, one.method)]
+
+    def _shows(self, model: str, method: MethodFacts) -> bool:
+        spellings = {"model": [model], "method": [method.name, method.label]}
+        return all(is_named(spellings[key], self.chosen[key]) for key in spellings if key in self.chosen)
 
     @cached_property
     def _housed(self) -> Sequence[tuple[Store, StoredShard]]:

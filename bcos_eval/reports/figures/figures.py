@@ -133,7 +133,7 @@ def require_known(names: Iterable[str]) -> None:
 
 
 def draw(
-    folders: Sequence[Path],
+    results: Results,
     only: Sequence[str],
     out: Path,
     *,
@@ -145,7 +145,7 @@ def draw(
     The same results give the same bytes.
 
     Args:
-        folders: Folders of results, put together.
+        results: What they are drawn from.
         only: Names of figures; without names, all that there are data for.
         out: Folder for the files.
         cut_out: Names of methods that figure `comparison` draws as the part of the image they speak for.
@@ -160,7 +160,6 @@ def draw(
     from .style import figure_style, save_figure
 
     require_known(only)
-    results = Results.unchecked(folders)
     for text in (*results.board.notes, *results.board.damaged):
         note(text)
     written: list[Path] = []

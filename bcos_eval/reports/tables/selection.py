@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +50,7 @@ def selected(rows: Sequence[Row], only: Mapping[str, Sequence[str]]) -> list[Row
     for key, values in only.items():
         present = {spelling for row in rows for spelling in _spellings(row, key)}
         for value in values:
-            if not any(_matches(spelling, value) for spelling in present):
+            if not is_named(present, [value]):
                 raise unknown_name(f"{key} in these results", value, {_spellings(row, key)[-1] for row in rows})
     return [row for row in rows if all(_has(row, key, values) for key, values in only.items())]
 
@@ -83,8 +84,16 @@ def contender(row: Row) -> tuple[str, str, str, str]:
     return row["dataset"], row["model"], row["weights"], row["method"]
 
 
+def is_named(spellings: Iterable[str], values: Iterable[str]) -> bool:
+    """Whether one of the values, which may hold wildcards, is one of the spellings of a name."""
+    return any(
+        spelling == value or fnmatch.fnmatchcase(spelling, value)
+        for spelling, value in itertools.product(spellings, values)
+    )
+
+
 def _has(row: Row, key: str, values: Sequence[str]) -> bool:
-    return any(_matches(spelling, value) for spelling in _spellings(row, key) for value in values)
+    return is_named(_spellings(row, key), values)
 
 
 def _spellings(row: Row, key: str) -> list[str]:
@@ -93,7 +102,3 @@ def _spellings(row: Row, key: str) -> list[str]:
     if key == "metric":
         return [value, f"{value}/{row.get('preset_name', row['preset'])}", f"{value}/{row['preset']}"]
     return [str(row.get("method_name", value)), value] if key == "method" else [value]
-
-
-def _matches(spelling: str, value: str) -> bool:
-    return spelling == value or fnmatch.fnmatchcase(spelling, value)

@@ -16,6 +16,7 @@ import bcos_eval
 from bcos_eval.errors import InputError
 from bcos_eval.reports.figures.figures import FIGURES, draw
 from bcos_eval.reports.figures.panels import MissingDataError
+from bcos_eval.reports.results import Results
 from bcos_eval.store.examples import TWO_MOST_LIKELY, UNIT_KIND
 
 
@@ -59,7 +60,7 @@ PAGES["aggatt"] = "aggatt-shapes-bcos_resnet18-difull_rao2022-grid2x2-rao2022-di
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_becomes_a_pdf_and_a_png_with_the_same_bytes_each_time(store, tmp_path, name):
-    first, second = (draw([store], [name], tmp_path / folder) for folder in ("a", "b"))
+    first, second = (draw(Results.unchecked([store]), [name], tmp_path / folder) for folder in ("a", "b"))
     assert first[:3] == [tmp_path / "a" / f"{PAGES[name]}{suffix}" for suffix in (".pdf", ".png", ".txt")]
     assert all(path.read_text().endswith(".\n") for path in first[2::3])
     assert sorted((tmp_path / "a").iterdir()) == sorted(first)
@@ -71,19 +72,20 @@ def test_another_process_and_other_settings_of_the_user_give_the_same_bytes(stor
     program = (
         "import matplotlib; matplotlib.rcParams.update({'font.size': 20, 'lines.linewidth': 9}); "
         "import sys; from pathlib import Path; from bcos_eval.reports.figures.figures import draw; "
-        "draw([Path(sys.argv[1])], [], Path(sys.argv[2]))"
+        "from bcos_eval.reports.results import Results; "
+        "draw(Results.unchecked([Path(sys.argv[1])]), [], Path(sys.argv[2]))"
     )
     for seed in ("1", "2"):
         subprocess.run(
             [sys.executable, "-c", program, store, tmp_path / seed], check=True, env={"PYTHONHASHSEED": seed}
         )
-    for path in draw([store], [], tmp_path / "here"):
+    for path in draw(Results.unchecked([store]), [], tmp_path / "here"):
         assert path.read_bytes() == (tmp_path / "1" / path.name).read_bytes()
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
 
 
 def test_pdfs_embed_their_fonts_as_type_42_and_carry_no_date(store, tmp_path):
-    pdf, png, _ = draw([store], ["localisation"], tmp_path)
+    pdf, png, _ = draw(Results.unchecked([store]), ["localisation"], tmp_path)
     content = pdf.read_bytes()
     assert b"/CIDFontType2" in content
     assert b"/FontFile2" in content
@@ -94,27 +96,47 @@ def test_pdfs_embed_their_fonts_as_type_42_and_carry_no_date(store, tmp_path):
 
 
 def test_named_figures_are_drawn_once_each_in_the_order_given(store, tmp_path):
-    written = draw([store], ["perturbation", "localisation", "perturbation"], tmp_path)
+    written = draw(Results.unchecked([store]), ["perturbation", "localisation", "perturbation"], tmp_path)
     assert [path.name for path in written] == [
         *(f"perturbation-pixel_perturbation-coda{suffix}" for suffix in (".pdf", ".png", ".txt")),
         *(f"localisation{suffix}" for suffix in (".pdf", ".png", ".txt")),
     ]
 
 
+def test_what_is_shown_can_be_chosen(store):
+    every = Results.unchecked([store])
+    some = every.only(model=["bcos_*"], method=["bcos", "ix*"], metric=["grid_pg", "energy_pg/model_guidance"])
+    assert {(row["model"], row["method"], row["metric"]) for row in some.rows} == {
+        ("bcos_resnet18", method, metric) for method in ("bcos", "ixg") for metric in ("grid_pg", "energy_pg")
+    }
+    assert set(some.units["method"]) == {one.method.name for one in some.aggregates} == {"bcos", "ixg"}
+    assert {(one.identity.model, one.identity.method.name) for one in some.examples} == {
+        ("bcos_resnet18", "bcos"),
+        ("bcos_resnet18", "ixg"),
+    }
+    assert len(every.examples) > len(some.examples)
+    assert len(some.figures("localisation")[0].axes) < len(every.figures("localisation")[0].axes)
+
+
+def test_a_name_that_is_not_stored_is_refused(store):
+    with pytest.raises(InputError, match=r"^unknown method in these results 'gradcan'; did you mean gradcam\?$"):
+        draw(Results.unchecked([store]).only(method=["gradcan"]), [], store)
+
+
 def test_comparison_draws_cut_outs_where_asked(store, tmp_path):
-    draw([store], ["comparison"], tmp_path / "plain")
-    png, caption = draw([store], ["comparison"], tmp_path / "cut", cut_out=["lime"])[1:3]
+    draw(Results.unchecked([store]), ["comparison"], tmp_path / "plain")
+    png, caption = draw(Results.unchecked([store]), ["comparison"], tmp_path / "cut", cut_out=["lime"])[1:3]
     assert png.read_bytes() != (tmp_path / "plain" / png.name).read_bytes()
     assert "Cut-outs (lime)" in " ".join(caption.read_text().split())
     with pytest.raises(InputError, match=r"unknown stored method 'limes'; did you mean lime\?"):
-        draw([store], ["comparison"], tmp_path / "wrong", cut_out=["limes"])
+        draw(Results.unchecked([store]), ["comparison"], tmp_path / "wrong", cut_out=["limes"])
     assert not (tmp_path / "wrong").exists()
 
 
 def test_without_names_what_has_no_data_is_left_out(make, tmp_path):
     make.units([0.5, 0.6])
     notes = []
-    written = draw([make.root], [], tmp_path / "f", note=notes.append)
+    written = draw(Results.unchecked([make.root]), [], tmp_path / "f", note=notes.append)
     names = ("localisation", "cost_quality-grid_pg_bcos_v2")
     assert [path.name for path in written] == [
         f"{name}{end}" for name in names for end in (".pdf", ".png", ".txt")
@@ -131,14 +153,14 @@ def test_without_names_what_has_no_data_is_left_out(make, tmp_path):
 def test_a_named_figure_without_data_is_an_error_and_nothing_is_written(make, tmp_path):
     make.units([0.5, 0.6])
     with pytest.raises(MissingDataError):
-        draw([make.root], ["localisation", "perturbation"], tmp_path / "f")
+        draw(Results.unchecked([make.root]), ["localisation", "perturbation"], tmp_path / "f")
     assert not (tmp_path / "f").exists()
 
 
 def test_an_unknown_name_gets_near_matches(make, tmp_path):
     meant = "localisation or accuracy_localisation or explanations"
     with pytest.raises(InputError, match=rf"^unknown figure 'localization'; did you mean {meant}\?$"):
-        draw([make.root], ["localization"], tmp_path)
+        draw(Results.unchecked([make.root]), ["localization"], tmp_path)
 
 
 def test_an_empty_store_says_what_to_run(make, tmp_path):
@@ -147,11 +169,11 @@ def test_an_empty_store_says_what_to_run(make, tmp_path):
         f"`bcos-eval run --model MODEL --metric grid_pg --out {make.root}`."
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        draw([make.root], [], tmp_path)
+        draw(Results.unchecked([make.root]), [], tmp_path)
 
 
 def test_matplotlib_is_left_as_it_was(store, tmp_path):
     before = dict(mpl.rcParams)
-    draw([store], ["localisation"], tmp_path)
+    draw(Results.unchecked([store]), ["localisation"], tmp_path)
     assert dict(mpl.rcParams) == before
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
