@@ -33,6 +33,7 @@ _LARGEST_BLUR = 20.0
     aliases=("extremal_perturbation",),
     style=Style("#CC79A7", ":"),
     expensive=True,
+    passes_grow_with="n_steps",
 )
 def extremal_perturbation(
     model: Network,

@@ -106,6 +106,7 @@ def input_times_gradient(model: Network, images: Tensor, targets: Tensor) -> Ten
     aliases=("integrated_gradients", "ig"),
     style=Style("#56B4E9", "-"),
     expensive=True,
+    passes_grow_with="n_steps",
 )
 def integrated_gradients(
     model: Network,
@@ -164,6 +165,7 @@ def _path_mean(
     aliases=("noise_tunnel",),
     style=Style("#0072B2", "--"),
     expensive=True,
+    passes_grow_with="n_samples",
 )
 def smooth_grad(
     model: Network,

@@ -26,6 +26,7 @@ References = Literal["colours", "zero"]
     aliases=("gradient_shap", "expected_gradients"),
     style=Style("#0072B2", "-."),
     expensive=True,
+    passes_grow_with="n_samples",
 )
 def gradient_shap(
     model: Network,

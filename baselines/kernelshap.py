@@ -23,6 +23,7 @@ from .lime import BY_IMAGE_SIZE, masked_logits, superpixels
     aliases=("kernel_shap", "shap"),
     style=Style("#AA4499", "--"),
     expensive=True,
+    passes_grow_with="n_samples",
 )
 def kernel_shap(
     model: Network,

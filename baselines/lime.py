@@ -42,6 +42,7 @@ _TIE_SEED = 42
     family="perturbation",
     style=Style("#CC79A7", "-"),
     expensive=True,
+    passes_grow_with="n_samples",
 )
 def lime(
     model: Network,

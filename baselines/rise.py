@@ -22,6 +22,7 @@ from .batching import FORWARD_BATCH_PIXELS, batches
     family="perturbation",
     style=Style("#AA4499", "-."),
     expensive=True,
+    passes_grow_with="n_masks",
 )
 def rise(
     model: Network,

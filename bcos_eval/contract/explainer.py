@@ -92,6 +92,7 @@ class ExplainerInfo:
         aliases: Other spellings that people use.
         style: How figures draw it.
         expensive: Whether an image takes tens of passes or more.
+        passes_grow_with: The parameter that the number of passes grows in step with, empty if there is none.
         shares_passes: Whether the images of a batch may go through the network in the same passes; the others are
             given one image at a time, on every device.
     """
@@ -106,6 +107,7 @@ class ExplainerInfo:
     aliases: tuple[str, ...] = ()
     style: Style = UNSTYLED
     expensive: bool = False
+    passes_grow_with: str = ""
     shares_passes: bool = False
 
     @property
@@ -217,6 +219,7 @@ def register_explainer(
     aliases: tuple[str, ...] = (),
     style: Style = UNSTYLED,
     expensive: bool = False,
+    passes_grow_with: str = "",
     shares_passes: bool = False,
 ) -> Callable[[F], F]:
     """Register a function `(model, images, targets, *, …) -> maps` as an explainer; it is returned unchanged.
@@ -243,6 +246,7 @@ def register_explainer(
             aliases=aliases,
             style=style,
             expensive=expensive,
+            passes_grow_with=passes_grow_with,
             shares_passes=shares_passes,
         )
         EXPLAINERS[name] = Explainer(info, function)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,12 +12,15 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from bcos_eval.contract.explainer import Explainer
+from bcos_eval.contract.metric import Metric
 from bcos_eval.contract.network import Network
 from bcos_eval.contract.stimulus import Stimulus
 from bcos_eval.errors import InputError, reason_of
 from bcos_eval.models.weights_origin import Fetch
 from bcos_eval.stimuli import StimulusKind
 
+from .choice import Choice
 from .kept_maps import KeptMaps
 from .plan import Cell, Plan
 from .run_context import RunContext
@@ -26,6 +29,10 @@ from .scoring import score_batch
 _SECONDS_PER_MINUTE = 60
 _MANY_MINUTES = 90
 _FEW_SECONDS = 10
+# Seconds of work that no warming up changes.
+_LONG = 1.0
+# What a method of hundreds of passes is tried with.
+_FEW_PASSES, _MORE_PASSES = 4, 12
 _MEGA = 1e6
 
 
@@ -48,7 +55,12 @@ class Cost:
         """What both cost."""
         return Cost(self.forward + other.forward, self.backward + other.backward, self.seconds + other.seconds)
 
-    def times(self, n: int) -> Cost:
+    def __sub__(self, other: Cost) -> Cost:
+        """What this costs more than another; in time nothing at least, which little work can seem to save."""
+        seconds = max(self.seconds - other.seconds, 0.0)
+        return Cost(self.forward - other.forward, self.backward - other.backward, seconds)
+
+    def times(self, n: float) -> Cost:
         """Return what so many of it cost."""
         return Cost(self.forward * n, self.backward * n, self.seconds * n)
 
@@ -112,12 +124,15 @@ class _Unit:
         return cls(counted.forward, counted.backward)
 
     def cost(self, work: Callable[[], object], device: torch.device) -> Cost:
-        """Return what some work costs; it is done twice, to count and to be timed when all is warm."""
+        """Return what some work costs; short work is done twice, to count and to be timed when all is warm."""
+        started = _now(device)
         with _Multiplications() as counted:
             work()
-        started = _now(device)
-        work()
         seconds = _now(device) - started
+        if seconds < _LONG:
+            started = _now(device)
+            work()
+            seconds = _now(device) - started
         return Cost(
             counted.forward / self.forward if self.forward else 0.0,
             counted.backward / self.backward if self.backward else 0.0,
@@ -186,10 +201,10 @@ class _Costs:
         unit, stimulus = self._units[cell.model], self._trial(cell)
         context.progress.say(f"timing {cell.model} × {cell.method.label} × {cell.metric.label}")
 
-        def work(metrics: Sequence[Any], kept: KeptMaps | None) -> object:
+        def work(method: Choice[Explainer], metrics: Sequence[Choice[Metric]], kept: KeptMaps | None) -> object:
             return score_batch(
                 network,
-                cell.method,
+                method,
                 metrics,
                 [stimulus],
                 seed=context.request.seed,
@@ -198,14 +213,20 @@ class _Costs:
                 kept=kept,
             )
 
+        def explaining(method: Choice[Explainer]) -> Cost:
+            return unit.cost(lambda: work(method, [], None), device)
+
+        def scoring(method: Choice[Explainer]) -> Cost:
+            work(method, [], kept)  # unless its maps are kept already
+            return unit.cost(lambda: work(method, [cell.metric], kept), device)
+
         key = cell.model, cell.method.label, cell.kind
         if key not in self._explained:
-            kept = KeptMaps()
-            explaining = unit.cost(lambda: work([], None), device)
-            work([], kept)
-            self._explained[key] = explaining, kept
-        explaining, kept = self._explained[key]
-        return explaining, unit.cost(lambda: work([cell.metric], kept), device)
+            self._explained[key] = _of_all_passes(cell.method, explaining), KeptMaps()
+        explained, kept = self._explained[key]
+        if "explainer" in cell.metric.entry.info.needs:
+            return explained, _of_all_passes(cell.method, scoring)
+        return explained, scoring(_with_passes(cell.method, _FEW_PASSES))
 
     def _trial(self, cell: Cell) -> Stimulus:
         key = cell.model, cell.kind
@@ -215,6 +236,23 @@ class _Costs:
                 raise InputError(stimulus.reason)
             self._trials[key] = stimulus
         return self._trials[key]
+
+
+def _of_all_passes(method: Choice[Explainer], cost: Callable[[Choice[Explainer]], Cost]) -> Cost:
+    """Return a cost of a method; one of many passes, whose number is a parameter, is tried with few and more."""
+    n = method.params.get(method.entry.info.passes_grow_with)
+    if not isinstance(n, int) or n <= 2 * _MORE_PASSES:
+        return cost(method)
+    few = cost(_with_passes(method, _FEW_PASSES))
+    more = cost(_with_passes(method, _MORE_PASSES)) - few
+    return few + more.times((n - _FEW_PASSES) / (_MORE_PASSES - _FEW_PASSES))
+
+
+def _with_passes(method: Choice[Explainer], most: int) -> Choice[Explainer]:
+    """Return a method with so many passes, or fewer if it asks for fewer."""
+    key = method.entry.info.passes_grow_with
+    n = method.params.get(key)
+    return replace(method, params={**method.params, key: min(n, most)}) if isinstance(n, int) else method
 
 
 def _looks(context: RunContext, plan: Plan, n_left: Mapping[str, int]) -> Iterator[str]:

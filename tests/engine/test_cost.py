@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from bcos_eval.contract.explainer import EXPLAINERS
+from bcos_eval.engine import cost
 from bcos_eval.engine.progress import Progress
 from bcos_eval.engine.request import RunRequest
 from bcos_eval.engine.run import outline
@@ -60,6 +62,16 @@ def test_passes_of_known_methods_and_metrics_are_counted(plan_of):
     assert of["uniform × pixel_deletion/default"] == (510, 0)
     together = found["together, attributions made once for all metrics"]
     assert together[1] == sum(value[1] for key, value in of.items() if "ixg" in key and "pixel" not in key)
+
+
+@pytest.mark.parametrize("metric", ["energy_pg", "sensitivity"])
+def test_methods_of_many_passes_are_tried_with_few_and_counted_in_full(plan_of, monkeypatch, metric):
+    methods = [name for name, one in EXPLAINERS.items() if one.info.passes_grow_with and name != "extremal"]
+    assert len(methods) == 6
+    tried = passes(plan_of(metrics=(metric,), methods=methods, n_samples=1))
+    monkeypatch.setattr(cost, "_MORE_PASSES", 10**6)
+    monkeypatch.setattr(cost, "_FEW_PASSES", 10**6)
+    assert tried == passes(plan_of(metrics=(metric,), methods=methods, n_samples=1))
 
 
 def test_images_that_models_look_at_first_are_told(plan_of):
