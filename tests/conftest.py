@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from types import ModuleType
 
 import pytest
@@ -97,6 +98,42 @@ class ToyNetwork(Classifier):
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         return features.mean((2, 3)) + self.bias
+
+
+# A user's own network, as text: what is run is read from a file.
+_OWN_NETWORK = """
+    import torch
+    from torch import nn
+
+    class Tiny(nn.Module):
+        input_size = 64
+
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(nn.Conv2d(3, 4, 8, 4), nn.ReLU())
+            self.classify = nn.Linear(4, 16)
+
+        def encode(self, images):
+            return images
+
+        def probability(self, logits):
+            return logits.softmax(-1)
+
+        def forward(self, encoded):
+            return self.classify(self.features(encoded).mean((2, 3)))
+"""
+
+
+@pytest.fixture(scope="session")
+def own_file() -> Callable[[Path, str], Path]:
+    """Writes `own.py` of a user into a folder: the network `Tiny` and what is given."""
+
+    def write(folder: Path, code: str) -> Path:
+        path = folder / "own.py"
+        path.write_text(dedent(_OWN_NETWORK) + dedent(code), encoding="utf-8")
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

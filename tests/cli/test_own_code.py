@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from textwrap import dedent
 
 import pandas as pd
 import pytest
@@ -13,26 +12,6 @@ from PIL import Image
 from bcos_eval.cli.main import main
 
 OWN = """
-    import torch
-    from torch import nn
-
-    class Tiny(nn.Module):
-        input_size = 64
-
-        def __init__(self):
-            super().__init__()
-            self.features = nn.Sequential(nn.Conv2d(3, 4, 8, 4), nn.ReLU())
-            self.classify = nn.Linear(4, 16)
-
-        def encode(self, images):
-            return images
-
-        def probability(self, logits):
-            return logits.softmax(-1)
-
-        def forward(self, encoded):
-            return self.classify(self.features(encoded).mean((2, 3)))
-
     def left(model, images, targets, *, share: int = 2):
         maps = torch.zeros(*targets.shape, *images.shape[-2:])
         maps[..., : images.shape[-1] // share] = 1
@@ -44,11 +23,9 @@ OWN = """
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(tmp_path, own_file):
     """The user's file."""
-    path = tmp_path / "own.py"
-    path.write_text(dedent(OWN), encoding="utf-8")
-    return path
+    return own_file(tmp_path, OWN)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import dedent
-
 import pandas as pd
 import pytest
 
@@ -18,27 +16,7 @@ from bcos_eval.user_code.model import models_named
 OWN = """
     import os, signal
     from pathlib import Path
-    import torch
-    from torch import nn
-
     FOLDER = Path(__file__).parent
-
-    class Tiny(nn.Module):
-        input_size = 64
-
-        def __init__(self):
-            super().__init__()
-            self.first = nn.Conv2d(3, 4, 8, 4)
-            self.classify = nn.Linear(4, 16)
-
-        def encode(self, images):
-            return images
-
-        def probability(self, logits):
-            return logits.softmax(-1)
-
-        def forward(self, encoded):
-            return self.classify(self.first(encoded).relu().mean((2, 3)))
 
     def deadly(model, images, targets):
         if (FOLDER / "once").exists():
@@ -54,10 +32,9 @@ OWN = """
 
 
 @pytest.fixture
-def own_run(tmp_path):
+def own_run(tmp_path, own_file):
     """Runs an explainer of the user's own on two shards of images."""
-    path = tmp_path / "own.py"
-    path.write_text(dedent(OWN), encoding="utf-8")
+    path = own_file(tmp_path, OWN)
     models, files = models_named([f"{path}:Tiny"])
 
     def start(out, method="deadly", **asked):
@@ -99,9 +76,8 @@ def test_a_task_that_kills_its_workers_is_left_out_and_can_be_run_again(own_run,
     assert (again.n_lost, again.n_computed, len(again.shards)) == (0, 2, 2)
 
 
-def test_evaluate_takes_workers_and_refuses_what_they_cannot_be_handed(tmp_path):
-    path = tmp_path / "own.py"
-    path.write_text(dedent(OWN), encoding="utf-8")
+def test_evaluate_takes_workers_and_refuses_what_they_cannot_be_handed(tmp_path, own_file):
+    path = own_file(tmp_path, OWN)
     asked = {"methods": f"{path}:deadly", "n_samples": 60, "device": "cpu"}
     alone, together = (evaluate(f"{path}:Tiny", "energy_pg", workers=n, **asked) for n in (1, 2))
     pd.testing.assert_frame_equal(alone.leaderboard, together.leaderboard, check_exact=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from textwrap import dedent
 
 import pandas as pd
 import pytest
@@ -24,36 +23,14 @@ from bcos_eval.user_code.model import models_named
 
 UNTIL = 0.06
 OWN = """
-    import torch
-    from torch import nn
-
-    class Tiny(nn.Module):
-        input_size = 64
-
-        def __init__(self):
-            super().__init__()
-            self.first = nn.Conv2d(3, 4, 8, 4)
-            self.classify = nn.Linear(4, 16)
-
-        def encode(self, images):
-            return images
-
-        def probability(self, logits):
-            return logits.softmax(-1)
-
-        def forward(self, encoded):
-            return self.classify(self.first(encoded).relu().mean((2, 3)))
-
     def left(model, images, targets):
         return torch.ones_like(images[:, :1]) * torch.arange(64)
 """
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
-    path = tmp_path_factory.mktemp("own") / "own.py"
-    path.write_text(dedent(OWN), encoding="utf-8")
-    return path
+def own(tmp_path_factory, own_file):
+    return own_file(tmp_path_factory.mktemp("own"), OWN)
 
 
 @pytest.fixture
