@@ -215,7 +215,8 @@ def _score_cells(row: Row | None) -> list[str]:
         return ["", "", ""]
     interval = f" [{float(row['ci_low']):.3f}, {float(row['ci_high']):.3f}]" if row["ci_low"] else ""
     mean = f"{float(row['mean']):.3f}{interval}" if row["mean"] else ""
-    return [mean, f"{float(row['chance']):.3f}" if row["chance"] else "", row["n"]]
+    n = row["n"] if row.get("n_planned", "") in ("", row["n"]) else f"{row['n']} of {row['n_planned']}"
+    return [mean, f"{float(row['chance']):.3f}" if row["chance"] else "", n]
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:

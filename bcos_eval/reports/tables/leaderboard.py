@@ -235,6 +235,8 @@ def summary(shards: Sequence[StoredShard], until: float | None = None) -> Row:
         **_images_left_out(shards),
         "direction": metric.direction,
         "n_stimuli": len(np.unique(clusters[defined])),
+        "stored": len(first),
+        "was_to_stop": until is not None,
         "is_control": shards[0].facts.method.is_control,
         "method_name": shards[0].facts.method.name,
         "preset_name": metric.preset,

@@ -54,6 +54,10 @@ _WEIGHTS_CHARACTERS = 12
 # Printed column by the count behind it: units without a plain score.
 _COUNTS = {column.removeprefix("n_"): column for column in STATUS_COLUMNS}
 _NUMERIC = frozenset({"n", "left out", "mean", "95 % interval", "median", "chance", *_COUNTS, "tied", "s/unit"})
+UNFINISHED_NOTE = (
+    "N of M: an unfinished row holds the first stimuli, and networks are surest of the first grids; compare rows of "
+    "different n in pairs (bcos-eval compare).\n"
+)
 LEFT_OUT_NOTE = "left out: images that some model of the run does not classify correctly, of those looked at.\n"
 
 
@@ -93,6 +97,7 @@ def render(rows: Sequence[Row], style: TableFormat, *, full: bool = False) -> st
     if style == "csv":
         return csv_text(rows, LEADERBOARD_COLUMNS)
     note = FEW_STIMULI_NOTE if any(_stimuli(row) < FEW_STIMULI for row in rows) else ""
+    note += UNFINISHED_NOTE if any(map(_is_unfinished, rows)) else ""
     note += LEFT_OUT_NOTE if any(_left_out(row) for row in rows) else ""
     return formatted(readable_columns(rows, full=full), style, note=note)
 
@@ -230,6 +235,12 @@ def _n_of_planned(row: Row) -> str:
     """Return the number of units, with the number planned where it is another: `89 of 90`."""
     n, planned = counted(row["n"], _stimuli(row)), row["n_planned"]
     return n if planned in (None, row["n"]) else f"{n} of {planned}"
+
+
+def _is_unfinished(row: Row) -> bool:
+    """Whether units are still to be computed; rows that were read from a file do not say."""
+    planned = row["n_planned"]
+    return planned is not None and row.get("stored", planned) < planned and not row["was_to_stop"]
 
 
 def _left_out(row: Row) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS, readable_columns, render
+from bcos_eval.reports.tables.table import LEADERBOARD_COLUMNS, UNFINISHED_NOTE, readable_columns, render
 
 NAN = float("nan")
 NO_COUNTS = {"n_zero": 0, "n_constant": 0, "n_empty": 0, "n_skipped": 0, "n_failed": 0, "n_nonfinite": 0}
@@ -109,6 +109,15 @@ def test_rare_columns_are_left_out_and_counts_where_nothing_is_counted():
 def test_rules_of_narrow_columns_still_say_where_they_are_aligned():
     rule = render([{**TABLE[0], "n": 5, "n_planned": 5}], "md").splitlines()[1]
     assert "| -: |" in rule
+
+
+def test_an_unfinished_row_says_that_it_holds_the_first_stimuli():
+    row = {**TABLE[0], "n": 50, "n_planned": 90, "stored": 50, "was_to_stop": False}
+    text = render([row], "md")
+    assert "50 of 90" in text
+    assert text.endswith(f"|\n\n{UNFINISHED_NOTE}")
+    for finished in ({"stored": 90}, {"was_to_stop": True}, {"n_planned": None}):
+        assert UNFINISHED_NOTE not in render([{**row, **finished}], "md")
 
 
 def test_rows_of_few_stimuli_are_marked_and_the_mark_is_explained():
