@@ -55,8 +55,8 @@ _WEIGHTS_CHARACTERS = 12
 _COUNTS = {column.removeprefix("n_"): column for column in STATUS_COLUMNS}
 _NUMERIC = frozenset({"n", "left out", "mean", "95 % interval", "median", "chance", *_COUNTS, "tied", "s/unit"})
 UNFINISHED_NOTE = (
-    "N of M: an unfinished row holds the first stimuli, and networks are surest of the first grids; compare rows of "
-    "different n in pairs (bcos-eval compare).\n"
+    "N of M: an unfinished row holds the first stimuli, and networks are surest of the first grids; compare rows "
+    "of different n in pairs (bcos-eval compare).\n"
 )
 LEFT_OUT_NOTE = "left out: images that some model of the run does not classify correctly, of those looked at.\n"
 

@@ -114,6 +114,8 @@ def test_every_unit_without_a_plain_score_is_counted_by_reason():
         "seconds_per_unit",
         "median_tied",
         "n_stimuli",
+        "stored",
+        "was_to_stop",
         "is_control",
         "method_name",
         "preset_name",
