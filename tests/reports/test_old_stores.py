@@ -13,6 +13,7 @@ import pytest
 
 from bcos_eval.cli.main import main
 from bcos_eval.reports.figures.figures import draw
+from bcos_eval.reports.results import Results
 from bcos_eval.store.shards import Store
 
 COLUMNS = (
@@ -158,7 +159,9 @@ def test_shards_know_their_methods_without_reading_labels(old_store):
 
 
 def test_all_figures_are_drawn(old_store, tmp_path):
-    names = {path.stem.partition("-")[0] for path in draw([old_store], [], tmp_path / "figures")}
+    names = {
+        path.stem.partition("-")[0] for path in draw(Results.unchecked([old_store]), [], tmp_path / "figures")
+    }
     assert names == {"localisation", "qualitative", "perturbation", "agreement", "aggatt", "cost_quality"}
 
 
