@@ -13,7 +13,7 @@ results: $(VENV)/.installed
 	for config in shapes shapes_trigger tiny_imagenet20 imagenette; do \
 	  $(BIN)/bcos-eval run --config results/$$config.toml || exit $$?; \
 	done
-	for config in imagenet_val imagenet_val_boxes; do \
+	for config in imagenet_val imagenet_val_protocols imagenet_val_boxes; do \
 	  $(BIN)/bcos-eval run --config results/$$config.toml --data-dir "$$BCOS_EVAL_DATA/imagenet-val" || exit $$?; \
 	done
 

@@ -222,7 +222,7 @@ def _score_cells(row: Row | None) -> list[str]:
 def _table(lines: Sequence[Sequence[str]]) -> str:
     """Return a table, its first line the headings; columns of numbers are aligned to the right."""
     is_number = [
-        all(re.fullmatch(r"[-\d.,]*( ?[%M×]|e-\d+)?", cell) for cell in column)
+        all(re.fullmatch(r"[-\d.,]*( ?[%M×]|e-\d+| of \d+)?", cell) for cell in column)
         for column in zip(*lines[1:], strict=True)
     ]
     rule = ["--:" if right else "---" for right in is_number]
