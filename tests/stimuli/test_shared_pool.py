@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy import stats
 
 from bcos_eval.contract.plugins import metrics
 from bcos_eval.errors import InputError
@@ -41,6 +42,12 @@ def test_images_are_ordered_by_their_mean_rank():
     one = Pool(torch.tensor([0.1, 0.2, 0.3]), torch.ones(3, dtype=torch.bool), torch.ones(3), {})
     other = Pool(torch.tensor([90.0, 10.0, 90.0]), torch.ones(3, dtype=torch.bool), torch.ones(3), {})
     assert shared_pool([one, other]).max_logits.tolist() == [(1 + 2.5) / 2, (2 + 1) / 2, (3 + 2.5) / 2]
+
+
+def test_ranks_may_come_in_the_precision_of_what_is_ranked(monkeypatch):
+    ranked = stats.rankdata
+    monkeypatch.setattr(stats, "rankdata", lambda values, axis: ranked(values, axis=axis).astype(values.dtype))
+    assert shared_pool([random_pool(0), random_pool(1)]).max_logits.dtype == torch.float64
 
 
 def test_the_pool_of_one_model_makes_the_grids_of_its_logits():
