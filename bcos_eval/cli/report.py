@@ -25,6 +25,7 @@ def report_command(folders: tuple[Path, ...], out: Path) -> None:
         raise InputError(f"--out '{out}' must end in .html; rename it.")
 
     from bcos_eval.reports.page import write_page
+    from bcos_eval.reports.results import Results
 
-    size = write_page(folders or (DEFAULT_OUT,), out)
+    size = write_page(Results.of(folders or (DEFAULT_OUT,)), out)
     click.echo(f"{out} ({size / _MEGABYTE:.1f} MB)")

@@ -40,7 +40,7 @@ class Results:
     """
 
     folders: tuple[Path, ...]
-    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    chosen: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folders: Iterable[Path | str]) -> Results:
@@ -61,7 +61,7 @@ class Results:
     def only(
         self, *, model: Sequence[str] = (), method: Sequence[str] = (), metric: Sequence[str] = ()
     ) -> Results:
-        """Return these results as if the folders held no others.
+        """Return these results as if the folders held no others; an earlier choice stays unless its key is given.
 
         Args:
             model: Names of models, which may hold wildcards; none for all.
@@ -72,7 +72,7 @@ class Results:
             InputError: If nothing stored has a name; raised by what is asked of the returned results.
         """
         asked = {"model": model, "method": method, "metric": metric}
-        return replace(self, chosen={key: tuple(values) for key, values in asked.items() if values})
+        return replace(self, chosen=self.chosen | {key: tuple(values) for key, values in asked.items() if values})
 
     def require_some(self) -> None:
         """Refuse folders without results.
@@ -92,6 +92,8 @@ class Results:
     def board(self) -> StoredLeaderboard:
         """The leaderboard with notes on what it leaves out."""
         board = stored_leaderboard(self.folders)
+        if not board.rows:
+            return board  # nothing to choose from, which who asks for rows is told
         kept = {id(row) for row in selected(board.rows, self.chosen)}
         pairs = [pair for pair in zip(board.rows, board.cells, strict=True) if id(pair[0]) in kept]
         return replace(board, rows=[row for row, _ in pairs], cells=[cell for _, cell in pairs])
@@ -232,7 +234,7 @@ class Results:
         """
         from .page.page import write_page
 
-        write_page(self.folders, Path(path))
+        write_page(self, Path(path))
         return Path(path)
 
     def maps(self) -> Iterator[StoredMaps]:
@@ -242,7 +244,7 @@ class Results:
             InputError: If a file is damaged.
         """
         for folder in self.folders:
-            yield from load_maps(folder)
+            yield from (one for one in load_maps(folder) if self._shows(one.identity.model, one.identity.method))
 
     def curves(self, shards: Iterable[StoredShard]) -> pd.DataFrame:
         """Return the stored curves of some of the shards: `cell, stimulus, target, unit, curve`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,6 @@ _SCALE_PERCENTILE = 99.5
 # Points of a curve; more cannot be told apart in a plot of this width.
 _CURVE_POINTS = 65
 _DIGITS = 5
-
-
-def page_content(folders: Sequence[Path]) -> Plain:
-    """Return what the page shows of some folders of results.
-
-    Raises:
-        InputError: If a folder holds no results, or an example file is damaged.
-    """
-    return content_of(Results.of(folders))
 
 
 def content_of(results: Results) -> Plain:

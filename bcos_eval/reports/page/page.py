@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from bcos_eval.reports.results import Results
 from bcos_eval.store.atomic_write import write_text
 from bcos_eval.version import __version__
 
-from .content import Plain, page_content
+from .content import Plain, content_of
 
 _TEMPLATE, _STYLE, _SCRIPT = "page.html.jinja", "page.css", "page.js"
 
 
-def write_page(folders: Sequence[Path], path: Path) -> int:
-    """Write the page of some folders of results, whole or not at all, and return its size in bytes.
+def write_page(results: Results, path: Path) -> int:
+    """Write the page of results, whole or not at all, and return its size in bytes.
 
     Raises:
-        InputError: If a folder holds no results, or the file cannot be written.
+        InputError: If an example file is damaged, or the page cannot be written.
     """
-    html = page_html(page_content(folders))
+    html = page_html(content_of(results))
     write_text(path, html)
     return len(html.encode())
 

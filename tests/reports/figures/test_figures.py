@@ -103,7 +103,7 @@ def test_named_figures_are_drawn_once_each_in_the_order_given(store, tmp_path):
     ]
 
 
-def test_what_is_shown_can_be_chosen(store):
+def test_what_is_shown_can_be_chosen(store, tmp_path):
     every = Results.unchecked([store])
     some = every.only(model=["bcos_*"], method=["bcos", "ix*"], metric=["grid_pg", "energy_pg/model_guidance"])
     assert {(row["model"], row["method"], row["metric"]) for row in some.rows} == {
@@ -115,12 +115,21 @@ def test_what_is_shown_can_be_chosen(store):
         ("bcos_resnet18", "ixg"),
     }
     assert len(every.examples) > len(some.examples)
+    assert every.only(model=["bcos_*"]).only(method=["ixg"]).chosen == {"model": ("bcos_*",), "method": ("ixg",)}
+    page = every.only(method=["ixg"]).report(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '"method":"ixg"' in page
+    assert '"method":"lime"' not in page
     assert len(some.figures("localisation")[0].axes) < len(every.figures("localisation")[0].axes)
 
 
 def test_a_name_that_is_not_stored_is_refused(store):
     with pytest.raises(InputError, match=r"^unknown method in these results 'gradcan'; did you mean gradcam\?$"):
         draw(Results.unchecked([store]).only(method=["gradcan"]), [], store)
+
+
+def test_an_empty_folder_is_said_to_be_empty_whatever_is_chosen(tmp_path):
+    with pytest.raises(InputError, match="holds nothing to draw"):
+        draw(Results.unchecked([tmp_path]).only(method=["bcos"]), [], tmp_path)
 
 
 def test_comparison_draws_cut_outs_where_asked(store, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from bcos_eval.reports.page.page import write_page
+from bcos_eval.reports.results import Results
 
 AXE = os.environ.get("BCOS_EVAL_AXE")
 RUN = """
@@ -45,7 +46,7 @@ def page(make, tmp_path):
             make.units(curves.mean(1), curves=curves, method=method, model=model, is_control=control, **deletion)
             make.examples(torch.randn(2, 1, 16, 16), method=method, model=model)
     path = tmp_path / "page.html"
-    write_page([make.root], path)
+    write_page(Results.of([make.root]), path)
     return path
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from bcos_eval.cli.main import main
 from bcos_eval.errors import InputError
-from bcos_eval.reports.page.content import map_colours, on_white, page_content
+from bcos_eval.reports.page.content import content_of, map_colours, on_white
 from bcos_eval.reports.page.page import page_html, script_json
+from bcos_eval.reports.results import Results
 
 HOSTILE = "<script>document.title='run'</script>"
 
@@ -121,7 +122,7 @@ def test_a_page_of_another_ending_is_refused(tmp_path, capsys):
 
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no results"):
-        page_content([tmp_path])
+        content_of(Results.of([tmp_path]))
 
 
 def test_the_page_shows_the_standings_of_the_wide_table(make):
@@ -130,7 +131,7 @@ def test_the_page_shows_the_standings_of_the_wide_table(make):
     make.units(0.5 - spread - 1e-3, method="ixg")
     make.units(0.1 + spread, method="lime")
     make.units(0.9 + 0 * spread, method="random", is_control=True)
-    made = page_content([make.root])
+    made = content_of(Results.of([make.root]))
     assert {one["method"]: one["standing"] for one in made["rows"]} == {
         "bcos": "best",
         "ixg": "tied",
